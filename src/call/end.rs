@@ -1,0 +1,73 @@
+//! Why a call ended: a value that is counted, recorded and decides what the caller hears last.
+
+use serde::Serialize;
+
+/// The end of a call. Exactly one per call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallEnd {
+    /// The caller hung up: Twilio sent `stop` or a final status.
+    CallerHungUp,
+    /// ARIA said goodbye and hung up.
+    AgentHungUp,
+    /// An operator ended the call through the admin API.
+    OperatorHungUp,
+    /// The media stream never started after the webhook.
+    StreamNeverStarted,
+    /// The media stream broke or went silent without a `stop`.
+    StreamLost,
+    /// The media stream broke the protocol.
+    StreamRefused,
+    /// The model refused the session: key, quota, model or settings are wrong. Retrying cannot help.
+    ModelRefused,
+    /// The model could not be reached within the budget.
+    ModelUnreachable,
+    /// The model's connection was lost during the call.
+    ModelLost,
+    /// The longest allowed call.
+    TooLong,
+    /// The bridge is shutting down.
+    Shutdown,
+    /// A defect in the bridge ended this call; others go on.
+    Internal,
+}
+
+impl CallEnd {
+    /// The label in metrics and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CallerHungUp => "caller_hung_up",
+            Self::AgentHungUp => "agent_hung_up",
+            Self::OperatorHungUp => "operator_hung_up",
+            Self::StreamNeverStarted => "stream_never_started",
+            Self::StreamLost => "stream_lost",
+            Self::StreamRefused => "stream_refused",
+            Self::ModelRefused => "model_refused",
+            Self::ModelUnreachable => "model_unreachable",
+            Self::ModelLost => "model_lost",
+            Self::TooLong => "too_long",
+            Self::Shutdown => "shutdown",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Whether the caller is still on the line and owed a spoken apology before the hang-up.
+    pub fn owes_apology(self) -> bool {
+        matches!(
+            self,
+            Self::ModelRefused
+                | Self::ModelUnreachable
+                | Self::ModelLost
+                | Self::Internal
+                | Self::StreamLost
+                | Self::StreamRefused
+                | Self::Shutdown
+        )
+    }
+
+    /// Whether the call is to be hung up over Twilio's REST API: the line would otherwise stay open without anyone on it.
+    /// Where an apology is owed Twilio's next verb speaks it and hangs up.
+    pub fn hang_up_over_rest(self) -> bool {
+        matches!(self, Self::AgentHungUp | Self::OperatorHungUp | Self::TooLong)
+    }
+}

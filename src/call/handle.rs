@@ -1,0 +1,252 @@
+//! What the rest of the bridge holds of a call: it may attach a media stream, ask how it stands, and end it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use pipeline::{AgeHistogram, Bell, CallStats, MediaPort};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+
+use super::{CallEnd, CallEvent, Snapshot};
+use crate::twilio::wire::Start;
+
+/// Requests waiting at a call's task. One attach and a few ends ever come.
+pub(super) const REQUEST_QUEUE: usize = 8;
+/// Events a slow observer may lag behind before it misses some.
+pub(super) const EVENT_BACKLOG: usize = 256;
+
+/// The webhook, as far as the call needs it.
+#[derive(Clone)]
+pub struct Inbound {
+    /// `CA…`.
+    pub call_sid: String,
+    /// `AC…`.
+    pub account_sid: String,
+    /// The caller, E.164 or whatever the carrier said.
+    pub from: String,
+    /// The number that was called.
+    pub to: String,
+    /// When the webhook arrived.
+    pub at: Instant,
+}
+
+/// All but the last two characters of a phone number replaced.
+pub fn mask(number: &str) -> String {
+    let shown = number.char_indices().rev().nth(1).map_or(number, |(i, _)| &number[i..]);
+    format!("…{shown}")
+}
+
+impl fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbound")
+            .field("call_sid", &self.call_sid)
+            .field("from", &mask(&self.from))
+            .field("to", &mask(&self.to))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Woken by the audio thread when frames for Twilio are ready.
+#[derive(Debug, Default)]
+pub struct MediaBell(Notify);
+
+impl MediaBell {
+    /// Resolves when the bell has rung since the last wait.
+    pub async fn rung(&self) {
+        self.0.notified().await;
+    }
+}
+
+impl Bell for MediaBell {
+    fn ring(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// To the media socket.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MediaCommand {
+    /// Send `clear` at once, then only frames of this generation or younger.
+    Clear {
+        /// The new generation.
+        generation: u32,
+        /// When the reason for it arrived: the delay to the write is recorded.
+        since: Instant,
+    },
+    /// Ask Twilio to echo `name` when everything before it has been played.
+    Mark {
+        /// The name.
+        name: String,
+    },
+    /// Close the socket: Twilio goes on with the verbs after `</Connect>`.
+    Close {
+        /// RFC 6455 close code.
+        code: u16,
+        /// Why, for Twilio's debugger.
+        reason: &'static str,
+    },
+}
+
+/// From the media socket.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MediaEvent {
+    /// The caller pressed a key.
+    Dtmf {
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        digit: char,
+    },
+    /// Twilio played everything up to this mark, or a `clear` discarded it.
+    Mark {
+        /// The name we gave it.
+        name: String,
+    },
+    /// The first frame of ARIA was written.
+    FirstFrameOut,
+    /// `clear` was written.
+    Cleared {
+        /// The generation it began.
+        generation: u32,
+        /// Since the moment the command carried.
+        after: Duration,
+    },
+    /// No message for 5 s.
+    Stalled,
+    /// Round trip of a WebSocket ping.
+    Rtt(Duration),
+    /// Twilio said `stop`.
+    Stop,
+    /// The socket is gone. Always the last event.
+    Closed {
+        /// What ended it.
+        why: MediaClosed,
+    },
+}
+
+/// How a media socket ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaClosed {
+    /// After `stop`, or closed by us.
+    Orderly,
+    /// Reset, half-open, or closed without `stop`.
+    Lost,
+    /// The peer broke the protocol and was refused.
+    Refused,
+}
+
+/// A media stream's share of its call.
+pub struct Attached {
+    /// The audio: caller's frames in, ARIA's frames out.
+    pub port: MediaPort,
+    /// Rings when ARIA's frames are ready.
+    pub bell: Arc<MediaBell>,
+    /// What the call wants of the socket. Closed: the call is over, close the socket.
+    pub commands: mpsc::Receiver<MediaCommand>,
+    /// What the socket tells the call. Full: drop and count, never wait.
+    pub events: mpsc::Sender<MediaEvent>,
+    /// The call's audio counters.
+    pub stats: Arc<CallStats>,
+    /// To be filled by the writer: from the moment a frame was due to its message written.
+    pub written: Arc<AgeHistogram>,
+}
+
+impl fmt::Debug for Attached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attached").finish_non_exhaustive()
+    }
+}
+
+/// Why a stream may not attach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AttachError {
+    /// The call is over.
+    #[error("the call is over")]
+    Ended,
+    /// Another stream is attached.
+    #[error("another stream is attached to this call")]
+    Busy,
+    /// The stream's media format is not one we speak.
+    #[error("unsupported media format")]
+    Format,
+    /// No audio worker has room.
+    #[error("no audio worker has room")]
+    Full,
+}
+
+pub(super) enum Request {
+    Attach { start: Start, reply: oneshot::Sender<Result<Attached, AttachError>> },
+    End(CallEnd),
+}
+
+pub(super) struct Shared {
+    pub inbound: Inbound,
+    pub requests: mpsc::Sender<Request>,
+    pub snapshot: Mutex<Snapshot>,
+    pub events: broadcast::Sender<CallEvent>,
+    pub ended: watch::Sender<Option<CallEnd>>,
+}
+
+/// A call, held from outside. Cheap to clone.
+#[derive(Clone)]
+pub struct CallHandle(pub(super) Arc<Shared>);
+
+impl fmt::Debug for CallHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CallHandle").field(&self.0.inbound).finish()
+    }
+}
+
+impl CallHandle {
+    /// The webhook that began it.
+    pub fn inbound(&self) -> &Inbound {
+        &self.0.inbound
+    }
+
+    /// Gives the call its media stream. Called once per stream, after the stream's token was claimed.
+    pub async fn attach(&self, start: Start) -> Result<Attached, AttachError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.requests.send(Request::Attach { start, reply }).await.map_err(|_| AttachError::Ended)?;
+        answer.await.map_err(|_| AttachError::Ended)?
+    }
+
+    /// Ends the call. The first reason wins; later ones are ignored.
+    pub fn end(&self, reason: CallEnd) {
+        // A full queue means ends are already waiting there.
+        let _ = self.0.requests.try_send(Request::End(reason));
+    }
+
+    /// Why the call ended, if it has.
+    pub fn is_ended(&self) -> Option<CallEnd> {
+        *self.0.ended.borrow()
+    }
+
+    /// Resolves when the call is over and everything it held is released.
+    pub async fn ended(&self) -> CallEnd {
+        let mut ended = self.0.ended.subscribe();
+        match ended.wait_for(Option::is_some).await {
+            Ok(reason) => reason.unwrap_or(CallEnd::Internal),
+            Err(_) => CallEnd::Internal,
+        }
+    }
+
+    /// How the call stands now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.snapshot.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// What happens from now on. An observer that falls 256 events behind misses the oldest.
+    pub fn subscribe(&self) -> broadcast::Receiver<CallEvent> {
+        self.0.events.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_masked_number_keeps_two_digits() {
+        assert_eq!(mask("+15551230042"), "…42");
+        assert_eq!(mask("7"), "…7");
+        assert_eq!(mask(""), "…");
+    }
+}

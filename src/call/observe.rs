@@ -1,0 +1,182 @@
+//! What can be seen of a call from outside while it lives: snapshot and stream of events.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::CallEnd;
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaker {
+    /// The person on the phone.
+    Caller,
+    /// The model.
+    Aria,
+}
+
+/// One turn of the transcript, in the order in which the conversation has it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Turn {
+    /// The model's id of the item.
+    pub item_id: String,
+    /// Who speaks.
+    pub speaker: Speaker,
+    /// What was said; of an interrupted reply what the model believes was heard, if it tells.
+    pub text: String,
+    /// When it began, ms since the webhook.
+    pub from_ms: u64,
+    /// ARIA was cut off by the caller.
+    pub interrupted: bool,
+}
+
+/// How far a call has come. Each is reached once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// Twilio's webhook was accepted.
+    Webhook,
+    /// OpenAI answered the offer.
+    ModelAnswered,
+    /// The model's session exists (`session.created`).
+    ModelReady,
+    /// Twilio's media stream started.
+    MediaStarted,
+    /// The first frame of the caller went to the model.
+    FirstFrame,
+    /// The first audible frame of ARIA was handed to Twilio.
+    FirstReply,
+}
+
+/// What happens in a call, as it happens.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum CallEvent {
+    /// A milestone, ms since the webhook.
+    Progress {
+        /// Which.
+        step: Progress,
+        /// When.
+        at_ms: u64,
+    },
+    /// The model heard the caller begin to speak.
+    SpeechStarted {
+        /// ms since the webhook.
+        at_ms: u64,
+    },
+    /// The model heard the caller stop.
+    SpeechStopped {
+        /// ms since the webhook.
+        at_ms: u64,
+    },
+    /// ARIA began to be heard.
+    ReplyStarted {
+        /// ms since the webhook.
+        at_ms: u64,
+    },
+    /// ARIA's reply was played to its end.
+    ReplyStopped {
+        /// ms since the webhook.
+        at_ms: u64,
+    },
+    /// The caller cut ARIA off: Twilio's queue was cleared.
+    Interrupted {
+        /// ms since the webhook.
+        at_ms: u64,
+        /// From `speech_started` arriving to `clear` written, microseconds.
+        clear_us: u64,
+    },
+    /// A piece of transcript, to be appended to the turn of this item.
+    Transcript {
+        /// The model's id of the item.
+        item_id: String,
+        /// Who speaks.
+        speaker: Speaker,
+        /// The text so far.
+        text: String,
+        /// No more will come for this item.
+        done: bool,
+    },
+    /// The model called a tool.
+    ToolStarted {
+        /// Its name.
+        name: String,
+        /// ms since the webhook.
+        at_ms: u64,
+    },
+    /// The tool answered or failed.
+    ToolEnded {
+        /// Its name.
+        name: String,
+        /// Whether the model got a result rather than an error.
+        ok: bool,
+        /// How long it took, ms.
+        took_ms: u64,
+    },
+    /// The caller pressed a key. Which one is not told: it may be a card number.
+    Dtmf,
+    /// The call is over.
+    Ended {
+        /// Why.
+        reason: CallEnd,
+        /// ms since the webhook.
+        at_ms: u64,
+    },
+}
+
+/// Percentiles of one direction's added delay, microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Delays {
+    /// Frames measured.
+    pub count: u64,
+    /// Median.
+    pub p50_us: u64,
+    /// 95th percentile.
+    pub p95_us: u64,
+    /// 99th percentile.
+    pub p99_us: u64,
+    /// Largest.
+    pub max_us: u64,
+}
+
+impl Delays {
+    /// Reads them off a histogram.
+    pub fn of(histogram: &pipeline::AgeHistogram) -> Self {
+        let us = |q: f64| histogram.percentile(q).as_micros() as u64;
+        Self {
+            count: histogram.count(),
+            p50_us: us(0.50),
+            p95_us: us(0.95),
+            p99_us: us(0.99),
+            max_us: Duration::from(histogram.max()).as_micros() as u64,
+        }
+    }
+}
+
+/// A call at one moment.
+#[derive(Debug, Clone, Serialize)]
+pub struct Snapshot {
+    /// Twilio's id of the call.
+    pub call_sid: String,
+    /// Which agent answers.
+    pub agent: String,
+    /// The caller's number, masked but for its last two digits.
+    pub from: String,
+    /// The number that was called, masked likewise.
+    pub to: String,
+    /// Milestones reached, with ms since the webhook.
+    pub progress: Vec<(Progress, u64)>,
+    /// The conversation so far.
+    pub transcript: Vec<Turn>,
+    /// Caller to model: from Twilio's message read to the RTP packet sent.
+    pub uplink: Option<Delays>,
+    /// Model to caller: from the moment a frame was due to Twilio's message written.
+    pub downlink: Option<Delays>,
+    /// How often the caller cut ARIA off.
+    pub interruptions: u64,
+    /// Tokens billed so far.
+    pub total_tokens: u64,
+    /// Why it ended, once it has.
+    pub ended: Option<CallEnd>,
+}

@@ -1,0 +1,151 @@
+//! What the bridge was told: `aria.toml` and the environment, resolved into settings that need no further checks.
+//!
+//! The environment wins over the file. Nothing here is reachable by a caller.
+
+mod agent;
+mod raw;
+mod resolve;
+mod secret;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+pub use agent::{
+    Agent, CodecChoice, Eagerness, HttpMethod, HttpTool, NoiseReduction, ReasoningEffort, TurnDetection,
+};
+pub use resolve::{ConfigError, load};
+pub use secret::Secret;
+
+/// Everything the bridge was told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// HTTP listen address (`ARIA_LISTEN`).
+    pub listen: SocketAddr,
+    /// How the internet reaches us (`ARIA_PUBLIC_URL`): stream URLs are built from it and signatures checked against it.
+    pub public_url: Url,
+    /// Bearer token of console and admin API (`ARIA_ADMIN_TOKEN`). `None`: admin from loopback only.
+    pub admin_token: Option<Secret>,
+    /// Twilio's account.
+    pub twilio: TwilioSettings,
+    /// The model's endpoint.
+    pub openai: OpenAiSettings,
+    /// What the bridge takes on.
+    pub limits: Limits,
+    /// The audio threads.
+    pub audio: AudioSettings,
+    /// Hosts in private or loopback ranges that tools may reach.
+    pub tool_private_hosts: Vec<String>,
+    /// Agents by name; `default` is always there.
+    pub agents: BTreeMap<String, Arc<Agent>>,
+    /// Phone number (E.164) to agent name.
+    pub numbers: BTreeMap<String, String>,
+}
+
+/// Twilio's account (`TWILIO_*`).
+#[derive(Debug, Clone)]
+pub struct TwilioSettings {
+    /// `AC…`; calls of another account are refused when it is set.
+    pub account_sid: Option<String>,
+    /// Primary auth token: signs webhooks and authorises REST requests.
+    pub auth_token: Option<Secret>,
+    /// Accepted beside the primary one while a rotation lasts.
+    pub auth_token_secondary: Option<Secret>,
+    /// REST base, `https://api.twilio.com`.
+    pub api_url: Url,
+}
+
+/// The model's endpoint (`OPENAI_*`).
+#[derive(Debug, Clone)]
+pub struct OpenAiSettings {
+    /// `None`: the built-in simulated model.
+    pub api_key: Option<Secret>,
+    /// `https://api.openai.com/v1`, without a slash at its end.
+    pub base_url: Url,
+}
+
+/// What the bridge takes on.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Calls at once. More cost admission, not quality: the caller hears a sentence and is not connected.
+    pub max_calls: usize,
+    /// New calls per second, sustained.
+    pub calls_per_second: u32,
+    /// How long live calls may go on after SIGTERM.
+    pub drain: Duration,
+    /// How long one call may last.
+    pub max_call: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_calls: 200,
+            calls_per_second: 30,
+            drain: Duration::from_secs(3600),
+            // Twilio ends calls after 4 hours by itself; an OpenAI session ends after one.
+            max_call: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// The audio threads.
+#[derive(Debug, Clone)]
+pub struct AudioSettings {
+    /// Cores to pin workers to. `None`: half of the machine's, at least one.
+    pub cores: Option<Vec<usize>>,
+    /// libopus complexity, 0 to 10.
+    pub opus_complexity: u8,
+    /// Opus bit rate toward the model, bit/s.
+    pub opus_bitrate: u32,
+}
+
+impl Default for AudioSettings {
+    fn default() -> Self {
+        // 8 kHz at complexity 1 scores within 0.02 MOS of complexity 5 for half of its CPU.
+        Self { cores: None, opus_complexity: 1, opus_bitrate: 24_000 }
+    }
+}
+
+impl Settings {
+    /// The agent that answers `number`: its own row, else `default`.
+    pub fn agent_for(&self, number: &str) -> Arc<Agent> {
+        let name = self.numbers.get(number).map_or("default", String::as_str);
+        self.agents.get(name).or_else(|| self.agents.get("default")).cloned().expect("load() always adds default")
+    }
+
+    /// Whether the public URL leads back to this machine: only then may checks be relaxed.
+    pub fn public_url_is_loopback(&self) -> bool {
+        is_loopback(&self.public_url)
+    }
+}
+
+/// Whether `url` names this machine.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// Where configuration is read from.
+#[derive(Debug, Default, Clone)]
+pub struct Sources {
+    /// `--config` or `ARIA_CONFIG`; absent: `aria.toml` if it is there, else defaults.
+    pub file: Option<PathBuf>,
+    /// The environment, as name and value.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Sources {
+    /// The process's own environment.
+    pub fn from_process(file: Option<PathBuf>) -> Self {
+        Self { file, environment: std::env::vars().collect() }
+    }
+}

@@ -1,0 +1,14 @@
+//! ARIA on the phone: a caller dials a Twilio number and talks to a voice model of OpenAI's Realtime API.
+//!
+//! Two roads meet here. The *audio road* carries 20 ms frames between Twilio's WebSocket ([`twilio::media`]) and the
+//! model's peer connection ([`openai::rtc`]) through the pinned threads of the crate `pipeline`. The *control road* carries
+//! events: [`call::session`] is a pure state machine, [`call::task`] joins it with the sockets.
+
+pub mod call;
+pub mod config;
+pub mod hosting;
+pub mod http;
+pub mod openai;
+pub mod telemetry;
+pub mod tools;
+pub mod twilio;

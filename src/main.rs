@@ -1,0 +1,2 @@
+//! aria
+fn main() {}

@@ -1,0 +1,1 @@
+//! The web server: routes for Twilio, load balancers, Prometheus and operators.

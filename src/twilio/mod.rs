@@ -1,0 +1,6 @@
+//! Twilio's side: webhooks that begin a call, the media stream that carries its sound, callbacks and the REST API.
+//!
+//! Facts about Twilio are cited from <https://www.twilio.com/docs/voice/media-streams> and
+//! <https://www.twilio.com/docs/usage/webhooks/webhooks-security>.
+
+pub mod wire;

@@ -3,4 +3,13 @@
 //! Facts about Twilio are cited from <https://www.twilio.com/docs/voice/media-streams> and
 //! <https://www.twilio.com/docs/usage/webhooks/webhooks-security>.
 
+pub mod clock;
+pub mod form;
+pub mod marks;
+pub mod media;
+pub mod order;
+pub mod public_url;
+pub mod rest;
+pub mod signature;
+pub mod twiml;
 pub mod wire;

@@ -1,0 +1,63 @@
+//! What the host needs of a call, and of what begins calls. The rest of the bridge stays out of sight, so that the host is tested
+//! without it.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::broadcast;
+
+use crate::call::{AttachError, Attached, CallEnd, CallEvent, CallHandle, Inbound, Snapshot};
+use crate::twilio::wire::Start;
+
+/// A call, as the host sees it.
+pub trait Line: Send + Sync + 'static {
+    /// Gives the call a media stream whose token was redeemed.
+    fn attach(&self, start: Start) -> BoxFuture<'_, Result<Attached, AttachError>>;
+    /// Ends the call; the first reason wins.
+    fn end(&self, reason: CallEnd);
+    /// Why it ended, if it has.
+    fn is_ended(&self) -> Option<CallEnd>;
+    /// Resolves when the call is over and has released what it held.
+    fn ended(&self) -> BoxFuture<'_, CallEnd>;
+    /// How it stands.
+    fn snapshot(&self) -> Snapshot;
+    /// What happens from now on.
+    fn subscribe(&self) -> broadcast::Receiver<CallEvent>;
+}
+
+impl Line for CallHandle {
+    fn attach(&self, start: Start) -> BoxFuture<'_, Result<Attached, AttachError>> {
+        Box::pin(self.attach(start))
+    }
+
+    fn end(&self, reason: CallEnd) {
+        self.end(reason);
+    }
+
+    fn is_ended(&self) -> Option<CallEnd> {
+        self.is_ended()
+    }
+
+    fn ended(&self) -> BoxFuture<'_, CallEnd> {
+        Box::pin(self.ended())
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.snapshot()
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<CallEvent> {
+        self.subscribe()
+    }
+}
+
+/// Begins calls.
+pub trait Switchboard: Send + Sync + 'static {
+    /// Begins a call: the model's session is asked for at once. Must not wait; it is called with the registry locked.
+    fn answer(&self, inbound: Inbound) -> Arc<dyn Line>;
+
+    /// Whether what calls need is there. `false` makes `/readyz` 503.
+    fn ready(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,158 @@
+//! One media socket, from the upgrade to its end.
+//!
+//! ```text
+//! connected, start (token, 5 s) ─► claim ─► attach ─► reader ║ writer ─► close
+//! ```
+//! Reader and writer are two futures of one task: neither waits for the other, and when either is done the socket is closed.
+
+mod close;
+mod end;
+mod intake;
+mod late;
+mod open;
+mod pings;
+mod reader;
+mod watchdog;
+mod writer;
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+pub use end::StreamEnd;
+
+use self::intake::Intake;
+use self::open::Opened;
+use self::pings::Pings;
+use self::reader::Reader;
+use self::writer::Writer;
+use super::marks::Marks;
+use super::order::Phase;
+use super::wire::{MAX_MESSAGE_BYTES, Outgoing};
+use crate::call::{MediaClosed, MediaEvent};
+use crate::hosting::Registry;
+
+/// The WebSocket's read buffer: six of Twilio's messages. The default of 128 KiB costs as much memory per call, and 8 µs a
+/// message.
+const READ_BUFFER_BYTES: usize = 2048;
+/// What may wait in the WebSocket layer for a socket that does not take it. One message waits at a time; pongs come on top.
+const MAX_WRITE_BUFFER_BYTES: usize = 16 * 1024;
+/// How long the call may take to hear that its stream is gone.
+const TELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The WebSocket's settings, on this side.
+pub fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        // Each message leaves at once.
+        .write_buffer_size(0)
+        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES))
+}
+
+/// Serves an upgraded socket to its end. `read` is what the peer sent behind its request; `claimed` is called once the stream has
+/// proved to be its call's.
+pub async fn run<S>(io: S, read: Vec<u8>, registry: &Registry, claimed: impl FnOnce())
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut ws = WebSocketStream::from_partially_read(io, read, Role::Server, Some(config())).await;
+    let end = match open::open(&mut ws, registry).await {
+        Ok(opened) => {
+            claimed();
+            let (stream_ws, end) = stream(ws, opened, registry).await;
+            ws = stream_ws;
+            end
+        }
+        Err(end) => {
+            metrics::counter!("aria_streams_refused_total", "reason" => end.as_str()).increment(1);
+            tracing::warn!(reason = end.as_str(), "media stream refused");
+            end
+        }
+    };
+    metrics::counter!("aria_stream_ends_total", "outcome" => end.as_str()).increment(1);
+    close::close(ws, end).await;
+}
+
+async fn stream<S>(
+    ws: WebSocketStream<S>,
+    opened: Opened,
+    registry: &Registry,
+) -> (WebSocketStream<S>, StreamEnd)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Opened { start, format, cancelled, attached, sequence } = opened;
+    tracing::info!(call = %start.call_sid, stream = %start.stream_sid, "media stream started");
+    let (mut sink, mut source) = ws.split();
+    let (port, marks, pings) = (Mutex::new(attached.port), Mutex::new(Marks::default()), Pings::default());
+    let events = attached.events;
+    let reader = Reader {
+        stream: &mut source,
+        port: &port,
+        marks: &marks,
+        pings: &pings,
+        events: events.clone(),
+        cancelled: &cancelled,
+        intake: Intake::new(format),
+        stream_sid: &start.stream_sid,
+        phase: Phase::Started,
+        sequence,
+    };
+    let writer = Writer {
+        sink: &mut sink,
+        port: &port,
+        marks: &marks,
+        pings: &pings,
+        bell: &attached.bell,
+        commands: attached.commands,
+        events: events.clone(),
+        written: &attached.written,
+        encoding: format.encoding,
+        out: Outgoing::new(&start.stream_sid),
+    };
+    let end = tokio::select! {
+        end = reader.run() => end,
+        end = writer.run() => end,
+    };
+    tracing::info!(call = %start.call_sid, stream = %start.stream_sid, outcome = end.as_str(), "media stream ended");
+    let by_us = matches!(end, StreamEnd::ClosedByCall { .. } | StreamEnd::CallEnded);
+    registry.stream_closed(&start.call_sid, &start.stream_sid, by_us);
+    // The last event must arrive; nobody waits for this socket any more.
+    let _ = tokio::time::timeout(TELL_TIMEOUT, events.send(MediaEvent::Closed { why: end.why() })).await;
+    (sink.reunite(source).expect("both halves are of this stream"), end)
+}
+
+/// What a failed read means.
+fn broken(error: &Error) -> StreamEnd {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => StreamEnd::TooLarge,
+        Error::Utf8(_) => StreamEnd::NotUtf8,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_) => StreamEnd::Reset,
+        Error::ConnectionClosed | Error::AlreadyClosed => StreamEnd::ClosedByPeer,
+        _ => StreamEnd::Framing,
+    }
+}
+
+/// Counts something of a stream that went no further.
+fn dropped(reason: &'static str) {
+    metrics::counter!("aria_stream_dropped_total", "reason" => reason).increment(1);
+}
+
+/// The two futures of a task never run at once, so this never waits; and neither panics while it holds one.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl StreamEnd {
+    /// Whether the peer is to blame.
+    pub fn is_refusal(self) -> bool {
+        self.why() == MediaClosed::Refused
+    }
+}

@@ -1,0 +1,193 @@
+//! The reader of a media socket. It waits for nothing but the socket: what the call cannot take at once is dropped and counted,
+//! because Twilio throws the caller's sound away when we read slowly (warning 31930).
+
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::SplitStream;
+use pipeline::{MediaPort, Nanos};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::MissedTickBehavior;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::intake::{Intake, Taken};
+use super::pings::Pings;
+use super::watchdog::{Verdict, Watchdog};
+use super::{StreamEnd, broken, dropped, lock};
+use crate::call::MediaEvent;
+use crate::hosting::rate::Bucket;
+use crate::twilio::marks::Marks;
+use crate::twilio::order::{Kind, Phase};
+use crate::twilio::wire::{Event, parse};
+
+/// Messages a second in the long run: twenty times what Twilio sends.
+const MESSAGES_PER_SECOND: u32 = 1000;
+/// Messages at once: 40 s of sound after a stall.
+const MESSAGE_BURST: u32 = 2000;
+/// Keys a second; a person presses five.
+const KEYS_PER_SECOND: u32 = 20;
+/// How often the watchdog looks.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// What the reader needs of its stream.
+pub(super) struct Reader<'a, S> {
+    pub stream: &'a mut SplitStream<WebSocketStream<S>>,
+    pub port: &'a Mutex<MediaPort>,
+    pub marks: &'a Mutex<Marks>,
+    pub pings: &'a Pings,
+    pub events: mpsc::Sender<MediaEvent>,
+    pub cancelled: &'a Notify,
+    pub intake: Intake,
+    pub stream_sid: &'a str,
+    pub phase: Phase,
+    /// The number of the next message.
+    pub sequence: Option<u64>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
+    /// Reads until the stream or the socket ends.
+    pub async fn run(mut self) -> StreamEnd {
+        let mut watchdog = Watchdog::new(pipeline::now());
+        let mut messages = Bucket::new(MESSAGES_PER_SECOND, MESSAGE_BURST);
+        let mut keys = Bucket::new(KEYS_PER_SECOND, KEYS_PER_SECOND);
+        let mut watch = tokio::time::interval(WATCH_EVERY);
+        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut cancelled = std::pin::pin!(self.cancelled.notified());
+        loop {
+            let message = tokio::select! {
+                biased;
+                message = self.stream.next() => message,
+                _ = watch.tick() => {
+                    match watchdog.check(pipeline::now()) {
+                        Verdict::Fine => {}
+                        Verdict::Stalled => {
+                            self.tell(MediaEvent::Stalled);
+                            self.pings.want();
+                        }
+                        Verdict::Dead => return StreamEnd::HalfOpen,
+                    }
+                    continue;
+                }
+                () = &mut cancelled => return StreamEnd::Superseded,
+            };
+            let born = pipeline::now();
+            watchdog.heard(born);
+            if !messages.take(Duration::from_nanos(born.0)) {
+                return StreamEnd::Flood;
+            }
+            let text = match message {
+                Some(Ok(Message::Text(text))) => text,
+                Some(Ok(Message::Pong(payload))) => {
+                    if let Some(round_trip) = self.pings.answered(&payload, born) {
+                        self.tell(MediaEvent::Rtt(round_trip));
+                    }
+                    continue;
+                }
+                // Answered by the WebSocket layer.
+                Some(Ok(Message::Ping(_) | Message::Frame(_))) => continue,
+                Some(Ok(Message::Binary(_))) => return StreamEnd::Binary,
+                Some(Ok(Message::Close(_))) | None => return StreamEnd::ClosedByPeer,
+                Some(Err(error)) => return broken(&error),
+            };
+            if let ControlFlow::Break(end) = self.message(&text, born, &mut watchdog, &mut keys) {
+                return end;
+            }
+        }
+    }
+
+    fn message(
+        &mut self,
+        text: &str,
+        born: Nanos,
+        watchdog: &mut Watchdog,
+        keys: &mut Bucket,
+    ) -> ControlFlow<StreamEnd> {
+        let Ok(message) = parse(text) else { return ControlFlow::Break(StreamEnd::Malformed) };
+        let kind = match &message.event {
+            Event::Media(_) => Kind::Media,
+            Event::Mark(_) => Kind::Mark,
+            Event::Dtmf(_) => Kind::Dtmf,
+            Event::Stop => Kind::Stop,
+            Event::Connected => Kind::Connected,
+            Event::Start(_) => Kind::Start,
+            Event::Unknown => {
+                dropped("unknown_event");
+                return ControlFlow::Continue(());
+            }
+        };
+        if message.stream_sid.as_ref().is_some_and(|sid| sid != self.stream_sid) {
+            dropped("other_stream");
+            return ControlFlow::Continue(());
+        }
+        match self.phase.after(kind) {
+            Ok(phase) => self.phase = phase,
+            Err(_) => return ControlFlow::Break(StreamEnd::OutOfOrder),
+        }
+        self.count(message.sequence);
+        match message.event {
+            Event::Media(media) => {
+                let port = self.port;
+                let taken = self.intake.take(&media, born, |frame| {
+                    if lock(port).push(frame).is_err() {
+                        dropped("uplink_full");
+                    }
+                });
+                match taken {
+                    Taken::Frames { gap, reset } => {
+                        watchdog.media(born);
+                        if gap > 0 {
+                            metrics::counter!("aria_media_gaps_total").increment(1);
+                        }
+                        if reset {
+                            metrics::counter!("aria_media_clock_resets_total").increment(1);
+                        }
+                    }
+                    Taken::OtherTrack => dropped("other_track"),
+                    Taken::Duplicate => dropped("duplicate"),
+                    Taken::Bad => dropped("undecodable"),
+                    Taken::TooManyBad => return ControlFlow::Break(StreamEnd::BadMedia),
+                }
+            }
+            Event::Mark(name) => {
+                if lock(self.marks).echoed(&name) {
+                    self.tell(MediaEvent::Mark { name: name.into_owned() });
+                } else {
+                    metrics::counter!("aria_marks_total", "outcome" => "not_ours").increment(1);
+                }
+            }
+            Event::Dtmf(Some(digit)) if keys.take(Duration::from_nanos(born.0)) => {
+                self.tell(MediaEvent::Dtmf { digit });
+            }
+            Event::Dtmf(_) => dropped("key"),
+            Event::Stop => {
+                self.tell(MediaEvent::Stop);
+                return ControlFlow::Break(StreamEnd::Stopped);
+            }
+            Event::Connected | Event::Start(_) | Event::Unknown => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Counts what the numbers say is missing or doubled; the sound itself follows its own stamps.
+    fn count(&mut self, sequence: Option<u64>) {
+        let Some(number) = sequence else { return };
+        if let Some(expected) = self.sequence {
+            if number > expected {
+                metrics::counter!("aria_stream_sequence_total", "kind" => "gap").increment(1);
+            } else if number < expected {
+                metrics::counter!("aria_stream_sequence_total", "kind" => "repeated").increment(1);
+            }
+        }
+        self.sequence = number.checked_add(1);
+    }
+
+    fn tell(&self, event: MediaEvent) {
+        if self.events.try_send(event).is_err() {
+            dropped("event");
+        }
+    }
+}

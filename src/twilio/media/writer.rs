@@ -1,0 +1,169 @@
+//! The one writer of a media socket: `clear` first, then sound, marks and pings.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use futures_util::SinkExt;
+use futures_util::stream::SplitSink;
+use pipeline::{AgeHistogram, MediaEncoding, MediaPort};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio::time::{Instant as Deadline, MissedTickBehavior, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+use super::late;
+use super::pings::Pings;
+use super::{StreamEnd, dropped, lock};
+use crate::call::{MediaBell, MediaCommand, MediaEvent};
+use crate::twilio::marks::Marks;
+use crate::twilio::wire::Outgoing;
+
+/// Frames between two marks: one per 160 ms. More often costs messages both ways, less often makes an interrupted reply's length
+/// vaguer.
+const FRAMES_PER_MARK: u32 = 8;
+/// No frame for so long: a mark behind the last one, so that the end of a reply is known.
+const MARK_AFTER: Duration = Duration::from_millis(60);
+/// Between pings. They measure the round trip and keep a silent socket told from a dead one.
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// Longest a message may take to leave. The kernel holds what a peer does not take; this is a peer that takes nothing.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the writer needs of its stream.
+pub(super) struct Writer<'a, S> {
+    pub sink: &'a mut SplitSink<WebSocketStream<S>, Message>,
+    pub port: &'a Mutex<MediaPort>,
+    pub marks: &'a Mutex<Marks>,
+    pub pings: &'a Pings,
+    pub bell: &'a MediaBell,
+    pub commands: mpsc::Receiver<MediaCommand>,
+    pub events: mpsc::Sender<MediaEvent>,
+    pub written: &'a AgeHistogram,
+    pub encoding: MediaEncoding,
+    pub out: Outgoing,
+}
+
+/// What was sent since when.
+#[derive(Default)]
+struct Sent {
+    generation: u32,
+    /// Frames of this generation.
+    frames: u32,
+    /// Frames behind the last mark.
+    unmarked: u32,
+    any: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
+    /// Writes until the call or the socket ends.
+    pub async fn run(mut self) -> StreamEnd {
+        let mut sent = Sent::default();
+        let mut ping = tokio::time::interval(PING_EVERY);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut mark_due = Deadline::now();
+        loop {
+            let result = tokio::select! {
+                biased;
+                command = self.commands.recv() => self.command(command, &mut sent).await,
+                () = self.bell.rung() => {
+                    let result = self.drain(&mut sent).await;
+                    mark_due = Deadline::now() + MARK_AFTER;
+                    result
+                }
+                () = sleep_until(mark_due), if sent.unmarked > 0 => self.mark_frames(&mut sent).await,
+                _ = ping.tick() => self.ping().await,
+                () = self.pings.wanted() => self.ping().await,
+            };
+            if let Err(end) = result {
+                return end;
+            }
+        }
+    }
+
+    /// Sends everything the audio thread has ready, one message a frame. A command never waits behind frames.
+    async fn drain(&mut self, sent: &mut Sent) -> Result<(), StreamEnd> {
+        loop {
+            while let Ok(command) = self.commands.try_recv() {
+                self.command(Some(command), sent).await?;
+            }
+            let Some(frame) = lock(self.port).pop() else { return Ok(()) };
+            if frame.generation < sent.generation {
+                dropped("old_generation");
+                continue;
+            }
+            if frame.generation > sent.generation {
+                // The flush is in the audio before its command is here.
+                *sent = Sent { generation: frame.generation, any: sent.any, ..Sent::default() };
+            }
+            if !late::worth_sending(pipeline::now().saturating_sub(frame.due), frame.payload(), self.encoding) {
+                dropped("late_for_caller");
+                continue;
+            }
+            let text = self.out.media(frame.payload());
+            self.send(text).await?;
+            self.written.record(pipeline::now().saturating_sub(frame.due));
+            if !std::mem::replace(&mut sent.any, true) {
+                self.tell(MediaEvent::FirstFrameOut);
+            }
+            sent.frames = sent.frames.wrapping_add(1);
+            sent.unmarked += 1;
+            if sent.unmarked >= FRAMES_PER_MARK {
+                self.mark_frames(sent).await?;
+            }
+        }
+    }
+
+    async fn command(&mut self, command: Option<MediaCommand>, sent: &mut Sent) -> Result<(), StreamEnd> {
+        match command {
+            Some(MediaCommand::Clear { generation, since }) => {
+                let text = self.out.clear();
+                self.send(text).await?;
+                self.tell(MediaEvent::Cleared { generation, after: since.elapsed() });
+                if generation > sent.generation {
+                    *sent = Sent { generation, any: sent.any, ..Sent::default() };
+                }
+                Ok(())
+            }
+            Some(MediaCommand::Mark { name }) => self.mark(name).await,
+            Some(MediaCommand::Close { code, reason }) => Err(StreamEnd::ClosedByCall { code, reason }),
+            None => Err(StreamEnd::CallEnded),
+        }
+    }
+
+    async fn mark_frames(&mut self, sent: &mut Sent) -> Result<(), StreamEnd> {
+        sent.unmarked = 0;
+        self.mark(format!("g{}:{}", sent.generation, sent.frames)).await
+    }
+
+    async fn mark(&mut self, name: String) -> Result<(), StreamEnd> {
+        let text = self.out.mark(&name);
+        let lost = lock(self.marks).sent(name, Instant::now());
+        if lost > 0 {
+            metrics::counter!("aria_marks_total", "outcome" => "never_echoed").increment(lost as u64);
+        }
+        self.send(text).await
+    }
+
+    async fn ping(&mut self) -> Result<(), StreamEnd> {
+        let payload = self.pings.next(pipeline::now());
+        self.write(Message::Ping(payload.to_vec().into())).await
+    }
+
+    async fn send(&mut self, text: Utf8Bytes) -> Result<(), StreamEnd> {
+        self.write(Message::Text(text)).await
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), StreamEnd> {
+        match timeout(WRITE_TIMEOUT, self.sink.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(StreamEnd::Reset),
+            Err(_) => Err(StreamEnd::SlowPeer),
+        }
+    }
+
+    fn tell(&self, event: MediaEvent) {
+        if self.events.try_send(event).is_err() {
+            dropped("event");
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! model's peer connection ([`openai::rtc`]) through the pinned threads of the crate `pipeline`. The *control road* carries
 //! events: [`call::session`] is a pure state machine, [`call::task`] joins it with the sockets.
 
+pub mod address;
 pub mod call;
 pub mod config;
 pub mod hosting;

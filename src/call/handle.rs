@@ -183,6 +183,7 @@ pub(super) struct Shared {
     pub snapshot: Mutex<Snapshot>,
     pub events: broadcast::Sender<CallEvent>,
     pub ended: watch::Sender<Option<CallEnd>>,
+    pub released: watch::Sender<bool>,
 }
 
 /// A call, held from outside. Cheap to clone.
@@ -221,11 +222,10 @@ impl CallHandle {
 
     /// Resolves when the call is over and everything it held is released.
     pub async fn ended(&self) -> CallEnd {
-        let mut ended = self.0.ended.subscribe();
-        match ended.wait_for(Option::is_some).await {
-            Ok(reason) => reason.unwrap_or(CallEnd::Internal),
-            Err(_) => CallEnd::Internal,
-        }
+        let mut released = self.0.released.subscribe();
+        // The sender lives in `self`: waiting cannot fail.
+        let _ = released.wait_for(|done| *done).await;
+        self.is_ended().unwrap_or(CallEnd::Internal)
     }
 
     /// How the call stands now.

@@ -5,6 +5,7 @@ mod handle;
 mod observe;
 pub mod session;
 pub mod task;
+pub mod transcript;
 
 pub use end::CallEnd;
 pub use handle::{

@@ -115,7 +115,11 @@ impl Settings {
     /// The agent that answers `number`: its own row, else `default`.
     pub fn agent_for(&self, number: &str) -> Arc<Agent> {
         let name = self.numbers.get(number).map_or("default", String::as_str);
-        self.agents.get(name).or_else(|| self.agents.get("default")).cloned().expect("load() always adds default")
+        self.agents
+            .get(name)
+            .or_else(|| self.agents.get("default"))
+            .cloned()
+            .expect("load() always adds default")
     }
 
     /// Whether the public URL leads back to this machine: only then may checks be relaxed.

@@ -47,7 +47,11 @@ pub enum ConfigError {
     },
 }
 
-fn value_error(field: impl Into<String>, value: impl Into<String>, allowed: impl Into<String>) -> ConfigError {
+fn value_error(
+    field: impl Into<String>,
+    value: impl Into<String>,
+    allowed: impl Into<String>,
+) -> ConfigError {
     ConfigError::Value { field: field.into(), value: value.into(), allowed: allowed.into() }
 }
 
@@ -58,15 +62,17 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let secret = |name: &str| env(name).map(Secret::new);
 
     let listen_text = env("ARIA_LISTEN").or(file.listen.as_deref()).unwrap_or(DEFAULT_LISTEN);
-    let listen = listen_text
-        .parse()
-        .map_err(|_| value_error("ARIA_LISTEN / listen", listen_text, "an address and port such as 0.0.0.0:8080"))?;
+    let listen = listen_text.parse().map_err(|_| {
+        value_error("ARIA_LISTEN / listen", listen_text, "an address and port such as 0.0.0.0:8080")
+    })?;
     let public_url = match env("ARIA_PUBLIC_URL").or(file.public_url.as_deref()) {
         Some(text) => web_url("ARIA_PUBLIC_URL / public_url", text)?,
         None => web_url("listen", &format!("http://{listen}"))?,
     };
-    let mut base_url =
-        web_url("OPENAI_BASE_URL", env("OPENAI_BASE_URL").or(file.openai.base_url.as_deref()).unwrap_or("https://api.openai.com/v1"))?;
+    let mut base_url = web_url(
+        "OPENAI_BASE_URL",
+        env("OPENAI_BASE_URL").or(file.openai.base_url.as_deref()).unwrap_or("https://api.openai.com/v1"),
+    )?;
     let trimmed = base_url.path().trim_end_matches('/').to_owned();
     base_url.set_path(&trimmed);
 
@@ -82,7 +88,11 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     for (number, agent) in &file.numbers {
         if !agents.contains_key(agent) {
             let known = agents.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(value_error(format!("numbers.{number:?}"), agent, format!("one of the agents: {known}")));
+            return Err(value_error(
+                format!("numbers.{number:?}"),
+                agent,
+                format!("one of the agents: {known}"),
+            ));
         }
     }
 
@@ -115,13 +125,14 @@ fn read(sources: &Sources) -> Result<raw::File, ConfigError> {
         None if Path::new(DEFAULT_FILE).exists() => PathBuf::from(DEFAULT_FILE),
         None => return Ok(raw::File::default()),
     };
-    let text =
-        std::fs::read_to_string(&path).map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
     toml::from_str(&text).map_err(|source| ConfigError::Syntax { path, source: Box::new(source) })
 }
 
 fn web_url(field: &str, text: &str) -> Result<Url, ConfigError> {
-    let url = Url::parse(text).map_err(|e| value_error(field, text, format!("an http or https URL ({e})")))?;
+    let url =
+        Url::parse(text).map_err(|e| value_error(field, text, format!("an http or https URL ({e})")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || url.query().is_some() {
         return Err(value_error(field, text, "an http or https URL with a host and without a query"));
     }
@@ -166,7 +177,11 @@ fn resolve_agent(name: String, typed: raw::Agent) -> Result<Agent, ConfigError> 
     for tool in typed.tools {
         let tool = resolve_tool(&name, tool)?;
         if tools.iter().any(|t: &HttpTool| t.name == tool.name) {
-            return Err(value_error(format!("agents.{name}.tools.name"), tool.name, "a name used once per agent"));
+            return Err(value_error(
+                format!("agents.{name}.tools.name"),
+                tool.name,
+                "a name used once per agent",
+            ));
         }
         tools.push(tool);
     }
@@ -199,7 +214,11 @@ fn resolve_tool(agent: &str, tool: raw::Tool) -> Result<HttpTool, ConfigError> {
     }
     let timeout_ms = timeout_ms.unwrap_or(DEFAULT_TOOL_TIMEOUT_MS);
     if !(1..=MAX_TOOL_TIMEOUT_MS).contains(&timeout_ms) {
-        return Err(value_error(field("timeout_ms"), timeout_ms.to_string(), format!("1 to {MAX_TOOL_TIMEOUT_MS}")));
+        return Err(value_error(
+            field("timeout_ms"),
+            timeout_ms.to_string(),
+            format!("1 to {MAX_TOOL_TIMEOUT_MS}"),
+        ));
     }
     let parameters = match parameters {
         Some(table) => serde_json::to_value(table)
@@ -207,13 +226,31 @@ fn resolve_tool(agent: &str, tool: raw::Tool) -> Result<HttpTool, ConfigError> {
         None => serde_json::json!({ "type": "object", "properties": {} }),
     };
     if parameters.get("type").and_then(|t| t.as_str()) != Some("object") {
-        return Err(value_error(field("parameters"), parameters.to_string(), "a JSON Schema with type = \"object\""));
+        return Err(value_error(
+            field("parameters"),
+            parameters.to_string(),
+            "a JSON Schema with type = \"object\"",
+        ));
     }
     let parsed = Url::parse(&url).map_err(|e| value_error(field("url"), &url, e.to_string()))?;
-    if !matches!(parsed.scheme(), "http" | "https") || !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(value_error(field("url"), parsed.host_str().unwrap_or_default(), "an http or https URL without user and password"));
+    if !matches!(parsed.scheme(), "http" | "https")
+        || !parsed.username().is_empty()
+        || parsed.password().is_some()
+    {
+        return Err(value_error(
+            field("url"),
+            parsed.host_str().unwrap_or_default(),
+            "an http or https URL without user and password",
+        ));
     }
-    Ok(HttpTool { name, description, method, url: parsed, timeout: Duration::from_millis(timeout_ms), parameters })
+    Ok(HttpTool {
+        name,
+        description,
+        method,
+        url: parsed,
+        timeout: Duration::from_millis(timeout_ms),
+        parameters,
+    })
 }
 
 #[cfg(test)]
@@ -221,7 +258,11 @@ mod tests {
     use super::*;
 
     fn load_text(text: &str, environment: &[(&str, &str)]) -> Result<Settings, ConfigError> {
-        let dir = std::env::temp_dir().join(format!("aria-config-{}-{:?}", std::process::id(), std::thread::current().id()));
+        let dir = std::env::temp_dir().join(format!(
+            "aria-config-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        ));
         std::fs::write(&dir, text).unwrap();
         let environment = environment.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         let result = load(&Sources { file: Some(dir.clone()), environment });
@@ -281,7 +322,8 @@ mod tests {
 
     #[test]
     fn secrets_do_not_show_in_debug() {
-        let settings = load_text("", &[("TWILIO_AUTH_TOKEN", "canary"), ("OPENAI_API_KEY", "canary")]).unwrap();
+        let settings =
+            load_text("", &[("TWILIO_AUTH_TOKEN", "canary"), ("OPENAI_API_KEY", "canary")]).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));
     }
 }

@@ -1,0 +1,107 @@
+//! The commands. Exit codes: 0 done, 1 failed, 2 bad arguments or configuration.
+
+mod call;
+mod check;
+mod demo;
+mod model;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use aria_bridge::config::{ConfigError, Settings, Sources};
+use clap::{Parser, Subcommand};
+
+/// A voice AI on the phone: Twilio Media Streams on one side, OpenAI Realtime over WebRTC on the other.
+#[derive(Parser)]
+#[command(name = "aria", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the bridge until SIGTERM or ctrl-c, then drains.
+    Serve(serve::Arguments),
+    /// Holds one call on loopback with a simulated phone and model, shows it live and measures it.
+    Demo(demo::Arguments),
+    /// Plays a simulated phone against a running bridge.
+    Call(call::Arguments),
+    /// Runs the simulated OpenAI Realtime endpoint alone.
+    Model(model::Arguments),
+    /// Validates a configuration without starting.
+    Check(check::Arguments),
+}
+
+/// Where the configuration is.
+#[derive(clap::Args, Clone, Default)]
+struct ConfigArgument {
+    /// Configuration file; without it `aria.toml` if it is there.
+    #[arg(long, env = "ARIA_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigArgument {
+    fn load(&self) -> Result<Settings, ConfigError> {
+        aria_bridge::config::load(&Sources::from_process(self.config.clone()))
+    }
+}
+
+/// What a command failed with.
+enum Failure {
+    /// Exit code 2.
+    Configuration(String),
+    /// Exit code 1.
+    Failed(anyhow::Error),
+    /// Exit code 1; why has been shown already.
+    Shown,
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Configuration(error.to_string())
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Parses the arguments and runs the command.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(Failure::Failed(error.into())),
+    };
+    let outcome = runtime.block_on(async {
+        match arguments.command {
+            Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Demo(arguments) => demo::run(arguments).await,
+            Command::Call(arguments) => call::run(arguments).await,
+            Command::Model(arguments) => model::run(arguments).await,
+            Command::Check(arguments) => check::run(&arguments),
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(failure),
+    }
+}
+
+fn report(failure: Failure) -> ExitCode {
+    match failure {
+        Failure::Configuration(message) => {
+            eprintln!("aria: {message}");
+            ExitCode::from(2)
+        }
+        Failure::Failed(error) => {
+            eprintln!("aria: {error:#}");
+            ExitCode::FAILURE
+        }
+        Failure::Shown => ExitCode::FAILURE,
+    }
+}

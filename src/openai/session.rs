@@ -1,0 +1,106 @@
+//! What we ask for: the `session` of the Realtime API, complete at creation so that nothing is heard under default settings.
+//!
+//! Source: `RealtimeSessionCreateRequestGA`. Unknown fields are refused by the server, so only what is set is sent. The audio formats
+//! are left out: over WebRTC the SDP decides.
+
+use serde_json::{Map, Value, json};
+
+use crate::config::{Agent, HttpTool, NoiseReduction, TurnDetection};
+
+/// The session of one agent.
+pub fn settings(agent: &Agent) -> Value {
+    let mut input = Map::new();
+    input.insert("turn_detection".into(), turn_detection(&agent.turn_detection));
+    if let Some(kind) = agent.noise_reduction {
+        input.insert("noise_reduction".into(), noise_reduction(kind));
+    }
+    if let Some(model) = &agent.transcription {
+        let mut transcription = json!({ "model": model });
+        if let Some(language) = &agent.language {
+            transcription["language"] = Value::from(language.as_str());
+        }
+        input.insert("transcription".into(), transcription);
+    }
+
+    let mut session = json!({
+        "type": "realtime",
+        "model": agent.model,
+        "output_modalities": ["audio"],
+        "audio": { "input": input, "output": { "voice": agent.voice } },
+        // Keeps the prompt cache warm in long calls.
+        "truncation": { "type": "retention_ratio", "retention_ratio": 0.8 },
+    });
+    if !agent.instructions.is_empty() {
+        session["instructions"] = Value::from(agent.instructions.as_str());
+    }
+    if let Some(effort) = agent.reasoning_effort {
+        session["reasoning"] = json!({ "effort": effort });
+    }
+    if !agent.tools.is_empty() {
+        session["tools"] = agent.tools.iter().map(tool).collect();
+        session["tool_choice"] = Value::from("auto");
+    }
+    session
+}
+
+fn turn_detection(kind: &TurnDetection) -> Value {
+    // The server makes the response at the end of a turn and cancels it when the caller speaks: it owns the playout buffer.
+    match kind {
+        TurnDetection::ServerVad { threshold, prefix_padding_ms, silence_duration_ms } => json!({
+            "type": "server_vad",
+            "threshold": threshold,
+            "prefix_padding_ms": prefix_padding_ms,
+            "silence_duration_ms": silence_duration_ms,
+            "create_response": true,
+            "interrupt_response": true,
+        }),
+        TurnDetection::SemanticVad { eagerness } => json!({
+            "type": "semantic_vad",
+            "eagerness": eagerness,
+            "create_response": true,
+            "interrupt_response": true,
+        }),
+    }
+}
+
+fn noise_reduction(kind: NoiseReduction) -> Value {
+    json!({ "type": kind })
+}
+
+fn tool(tool: &HttpTool) -> Value {
+    json!({
+        "type": "function",
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+
+    #[test]
+    fn the_default_agent_asks_for_this() {
+        let settings_ = load(&Sources { file: Some("/dev/null".into()), ..Sources::default() }).unwrap();
+        let session = settings(&settings_.agent_for("+15551230000"));
+        assert_eq!(
+            session,
+            json!({
+                "type": "realtime", "model": "gpt-realtime-2.1", "output_modalities": ["audio"],
+                "audio": {
+                    "input": {
+                        "turn_detection": {
+                            "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300,
+                            "silence_duration_ms": 500, "create_response": true, "interrupt_response": true
+                        },
+                        "transcription": { "model": "gpt-realtime-whisper" }
+                    },
+                    "output": { "voice": "marin" }
+                },
+                "truncation": { "type": "retention_ratio", "retention_ratio": 0.8 }
+            })
+        );
+    }
+}

@@ -125,7 +125,7 @@ pub struct Packet {
     pub codec: ModelCodec,
     /// Sequence number. Up it starts at 0 and counts packets sent.
     pub seq: u16,
-    /// RTP timestamp in the codec's clock. Up it starts at 0 and follows the caller's media time, gaps kept.
+    /// RTP timestamp in the codec's clock. Up it is the caller's media time, gaps kept.
     pub timestamp: u32,
     /// First packet of a talkspurt (RFC 3551, 4.1); up: the first, and the first after a gap.
     pub marker: bool,

@@ -175,18 +175,28 @@ pub struct CallStats {
     pub encode_errors: Counter,
     /// Gaps in the caller's media time.
     pub uplink_gaps: Counter,
-    /// Times that the jitter buffer had to wait longer than planned, and by how much in all.
-    pub grown_ms: Counter,
-    /// Milliseconds of delay the jitter buffer took back.
-    pub shrunk_ms: Counter,
-    /// The jitter buffer's target now, microseconds (a gauge, not a counter).
-    pub target_us: AtomicU64,
+    /// Nanoseconds of delay that the jitter buffer added by waiting longer than planned.
+    pub grown_ns: Counter,
+    /// Nanoseconds of delay that the jitter buffer took back.
+    pub shrunk_ns: Counter,
+    target_us: AtomicU64,
     /// From a media frame's birth to its packet leaving the audio thread.
     pub uplink_age: AgeHistogram,
     /// From the moment a frame was due to it leaving the audio thread.
     pub downlink_age: AgeHistogram,
     /// From a packet's arrival to its first frame leaving the audio thread: what the jitter buffer adds.
     pub buffered: AgeHistogram,
+}
+
+impl CallStats {
+    /// The delay that the jitter buffer aims at now, above the fastest path.
+    pub fn target(&self) -> Duration {
+        Duration::from_micros(self.target_us.load(Relaxed))
+    }
+
+    pub(crate) fn set_target(&self, target: Duration) {
+        self.target_us.store(target.as_micros() as u64, Relaxed);
+    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,12 @@ impl Nanos {
     }
 }
 
+/// Where the time comes from. The audio thread's is the monotonic clock; a test's is a number it sets.
+pub trait Clock {
+    /// The time.
+    fn now(&self) -> Nanos;
+}
+
 impl Add<Duration> for Nanos {
     type Output = Self;
     fn add(self, later: Duration) -> Self {

@@ -1,0 +1,631 @@
+//! The jitter buffer: puts packets back in order and says when each shall be played, and what if it is not there.
+//!
+//! Pure: packets and the time go in ([`JitterBuffer::handle_packet`]), what to play comes out
+//! ([`JitterBuffer::poll`]). It decodes nothing and knows no samples, so it serves every codec alike, even mixed.
+//!
+//! There is no sound card behind it and so no grid: a packet is played at `fastest path + its media time + target`,
+//! where the target is what [`DelayEstimator`] says. If the target grows, the next packet waits; if it shrinks,
+//! each packet comes [`SHRINK_PER_PACKET`] early, and silence is cut by the caller ([`JitterBuffer::handle_cut`]).
+//!
+//! Three things look alike when nothing is there at the due time, and only the next packet tells them apart:
+//! - *loss*: its sequence number skips. The hole is concealed, or recovered from the successor (Opus FEC);
+//! - *lateness*: it continues. It is dropped as late if its time was concealed, else it is played and the delay grows;
+//! - *a stop*: after [`IDLE_AFTER`] with nothing to play, or marked as a talkspurt's start. The stream starts afresh,
+//!   wherever its timestamp is; nothing was lost and nothing is concealed.
+
+use std::time::Duration;
+
+use crate::conceal::{MAX_BLIND, MAX_CONCEALED};
+use crate::delay::DelayEstimator;
+use crate::frame::{FRAME_MS, ModelCodec, Packet};
+use crate::opus;
+use crate::units::{Nanos, RtpTime, SampleRate, SeqNo, Ticks};
+
+/// Packets held. With 20 ms packets this is far beyond the delay limit; it bounds memory against shorter ones.
+pub const CAPACITY: usize = 64;
+/// With nothing to play for so long after the due time, the sender has stopped rather than lost packets. Longer takes
+/// pauses for stalls and learns a delay from them; shorter takes stalls for pauses.
+pub const IDLE_AFTER: Duration = Duration::from_millis(120);
+/// How much earlier a packet is played than its predecessor's end while the delay is above its target.
+pub const SHRINK_PER_PACKET: Duration = Duration::from_millis(1);
+/// A sequence number further off is another stream's, or this one's after a restart of the sender (RFC 3550, A.1).
+const MAX_MISORDER: i64 = 500;
+/// A transit this far from the path's is a jump of the timestamp, not a delay.
+const MAX_STEP: Duration = Duration::from_secs(1);
+/// Delay above the target that is left alone: shrinking for less would only be noise.
+const SLACK: Duration = Duration::from_millis(1);
+
+/// How the buffer behaves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct JitterConfig {
+    /// Share of packets that shall be in time. Higher waits longer for the last few, which are concealed otherwise.
+    pub quantile: f64,
+    /// Delay before the network is known.
+    pub start_delay: Duration,
+    /// Delay never exceeded: beyond it, audio is dropped. A conversation falters from about 400 ms one way.
+    pub max_delay: Duration,
+    /// When losses are frequent and the stream carries in-band FEC, wait for one packet more, to recover them.
+    pub wait_for_fec: bool,
+}
+
+impl Default for JitterConfig {
+    fn default() -> Self {
+        Self {
+            quantile: 0.995,
+            start_delay: Duration::from_millis(10),
+            max_delay: Duration::from_millis(300),
+            wait_for_fec: true,
+        }
+    }
+}
+
+/// What became of a packet on arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// It waits for its time.
+    Queued,
+    /// It waits for its time, having been overtaken by a younger one.
+    Reordered,
+    /// Its place has been played.
+    Late,
+    /// It was here before.
+    Duplicate,
+    /// Its payload cannot hold audio; its place will be concealed.
+    Malformed,
+    /// Its sequence number is of no stream known (yet).
+    Foreign,
+}
+
+/// What to play now.
+#[derive(Debug)]
+pub enum Playout<'a> {
+    /// This packet.
+    Packet(&'a Packet),
+    /// The lost piece of this length before `successor`, from the copy that it may carry.
+    Fec {
+        /// The packet that followed the lost one; it will be played next.
+        successor: &'a Packet,
+        /// What is missing.
+        lost: Ticks,
+    },
+    /// So much made-up audio.
+    Conceal(Ticks),
+    /// So much silence: a loss too long to be concealed.
+    Silence(Ticks),
+    /// Nothing, until a packet comes or the next due time: the sender paused. Whatever is half a frame goes out.
+    Pause,
+}
+
+/// Counts since they were last taken.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct JitterCounts {
+    /// Packets proven lost and not recovered.
+    pub concealed: u64,
+    /// Audio made up for them.
+    pub concealed_ticks: u64,
+    /// Packets recovered from their successors.
+    pub fec: u64,
+    /// Packets dropped because the buffer was full or too deep.
+    pub dropped: u64,
+    /// Delay added by waiting, ns.
+    pub grown_ns: u64,
+    /// Delay taken back, ns.
+    pub shrunk_ns: u64,
+}
+
+struct Entry {
+    packet: Packet,
+    /// Sequence number without wrap.
+    seq: i64,
+    /// Where it lies in media time.
+    pos: Ticks,
+    length: Ticks,
+    /// The stream starts afresh here: what is missing before is no loss.
+    fresh: bool,
+    waiting: bool,
+}
+
+/// The youngest packet so far: what sequence numbers and timestamps are measured from.
+#[derive(Clone, Copy)]
+struct Head {
+    seq: i64,
+    clock: u32,
+    timestamp: RtpTime,
+    pos: Ticks,
+    end: Ticks,
+    /// The last 64 packets that came, bit 0 the head itself.
+    seen: u64,
+    transit: i64,
+}
+
+/// One stream's buffer. About 90 kB; allocates when made and never after.
+pub struct JitterBuffer {
+    config: JitterConfig,
+    delay: DelayEstimator,
+    entries: Box<[Option<Entry>]>,
+    held: usize,
+    head: Option<Head>,
+    /// Following a fresh start, until arrivals stop catching up: their transits teach the path, not the jitter.
+    settling: bool,
+    /// The next number of a foreign stream that may be a restart.
+    probation: Option<u16>,
+    /// Packets carry copies of their predecessors.
+    fec_seen: bool,
+    play: Play,
+    counts: JitterCounts,
+}
+
+/// Where playout is.
+struct Play {
+    /// When `pos` is due; `None` before the first packet and after [`JitterBuffer::clear`].
+    due: Option<Nanos>,
+    seq: i64,
+    pos: Ticks,
+    /// Length of the last packet: what a lost one is taken to have had.
+    length: Ticks,
+    /// Made up since the last real packet.
+    concealed: Ticks,
+    /// Of that, packets and ticks not yet known to have been lost.
+    blind: (u64, Ticks),
+    /// The last packet said that nothing may follow.
+    quiet: bool,
+    /// Nothing was there at the due time; a packet's arrival goes on.
+    waiting: bool,
+}
+
+impl JitterBuffer {
+    /// An empty buffer.
+    pub fn new(config: JitterConfig) -> Self {
+        Self {
+            delay: DelayEstimator::new(config.quantile, config.start_delay, config.max_delay),
+            config,
+            entries: (0..CAPACITY).map(|_| None).collect(),
+            held: 0,
+            head: None,
+            settling: false,
+            probation: None,
+            fec_seen: false,
+            play: Play {
+                due: None,
+                seq: 0,
+                pos: Ticks(0),
+                length: Ticks::from_millis(FRAME_MS as i64),
+                concealed: Ticks(0),
+                blind: (0, Ticks(0)),
+                quiet: false,
+                waiting: true,
+            },
+            counts: JitterCounts::default(),
+        }
+    }
+
+    /// Takes a packet that arrived at `packet.born`.
+    pub fn handle_packet(&mut self, packet: &Packet) -> Arrival {
+        let Some(length) = length_of(packet) else { return Arrival::Malformed };
+        let Some(head) = self.head else {
+            self.start(packet, length, 0, Ticks(0));
+            return Arrival::Queued;
+        };
+        if self.play.due.is_none() {
+            // Everything was cleared, maybe long ago: whatever comes is where the stream goes on.
+            self.restart(packet, length, head);
+            return Arrival::Queued;
+        }
+        let step = i64::from(SeqNo(packet.seq).since(SeqNo(head.seq as u16)));
+        if step.abs() > MAX_MISORDER {
+            return self.handle_foreign(packet, length, head);
+        }
+        self.probation = None;
+        let seq = head.seq + step;
+        if step <= 0 && (step <= -64 || head.seen & (1 << -step) != 0) {
+            return if step <= -64 { Arrival::Late } else { Arrival::Duplicate };
+        }
+        if step > 0 && self.is_fresh(packet, head, step) {
+            self.start(packet, length, seq, head.end);
+            return Arrival::Queued;
+        }
+
+        let pos = position(packet, head, step, length);
+        let transit = packet.born.0 as i64 - pos.nanos();
+        self.learn(transit, length, head.transit, step);
+        if step > 0 {
+            let lost = (step - 1) as u32;
+            self.delay.handle_loss(lost);
+            let seen = if step >= 64 { 1 } else { head.seen << step | 1 };
+            let end = pos + length;
+            self.head = Some(Head {
+                seq,
+                clock: packet.codec.rtp_clock(),
+                timestamp: RtpTime(packet.timestamp),
+                pos,
+                end,
+                seen,
+                transit,
+            });
+        } else {
+            self.head = Some(Head { seen: head.seen | 1 << -step, ..head });
+        }
+        if packet.codec == ModelCodec::Opus && self.config.wait_for_fec && !self.fec_seen {
+            self.fec_seen = opus::has_fec(packet.payload());
+        }
+        if seq < self.play.seq {
+            self.settle_blind(true);
+            return Arrival::Late;
+        }
+        self.make_room(seq);
+        self.insert(packet, seq, pos, length, false);
+        if self.play.waiting {
+            self.resume(packet.born);
+        }
+        if step < 0 { Arrival::Reordered } else { Arrival::Queued }
+    }
+
+    /// When [`poll`](Self::poll) has something to say; `None` if only a packet can change that.
+    pub fn next_due(&self) -> Option<Nanos> {
+        if self.play.waiting { None } else { self.play.due }
+    }
+
+    /// What to play, if its time has come. To be called until it gives `None`.
+    ///
+    /// `voiced`: the last thing played was not silence, so that something missing would be noticed.
+    pub fn poll(&mut self, now: Nanos, voiced: bool) -> Option<(Nanos, Playout<'_>)> {
+        loop {
+            let due = self.play.due.filter(|due| !self.play.waiting && *due <= now)?;
+            let Some(index) = self.first() else {
+                return Some((due, self.nothing_there(voiced)));
+            };
+            let (seq, pos, length, fresh) = {
+                let entry = self.entries[index].as_ref().expect("first() gives an occupied place");
+                (entry.seq, entry.pos, entry.length, entry.fresh)
+            };
+            self.settle_blind(!fresh);
+
+            let hole = pos - self.play.pos;
+            if hole > Ticks(0) && seq > self.play.seq && !fresh {
+                return Some((due, self.fill(index, hole)));
+            }
+            self.play.seq = seq;
+            if hole > Ticks(0) {
+                // The sender skipped media time: it paused, and we do too.
+                self.play.pos = pos;
+                self.play.due = Some(self.ideal(pos).map_or(due, |ideal| ideal.max(due)));
+                if fresh {
+                    continue;
+                }
+                return Some((due, Playout::Pause));
+            }
+
+            let (target, lag) = (self.target(), self.lag(due, pos));
+            if lag + SLACK.as_nanos() as i64 <= target.as_nanos() as i64 {
+                let wait = target.as_nanos() as i64 - lag;
+                self.counts.grown_ns += wait as u64;
+                self.play.due = Some(due.offset(wait));
+                continue;
+            }
+            if lag > self.config.max_delay.as_nanos() as i64 && self.held > 1 {
+                // Too deep to be caught up by small steps: what is oldest goes.
+                self.take(index);
+                self.counts.dropped += 1;
+                self.counts.shrunk_ns += length.nanos().max(0) as u64;
+                self.play.seq = seq + 1;
+                self.play.pos = pos + length;
+                continue;
+            }
+            let mut next = due + length.duration();
+            if lag > (target + SLACK * 2).as_nanos() as i64 {
+                next = next - SHRINK_PER_PACKET;
+                self.counts.shrunk_ns += SHRINK_PER_PACKET.as_nanos() as u64;
+            }
+            self.play.due = Some(next);
+            self.play.seq = seq + 1;
+            self.play.pos = pos + length;
+            self.play.length = length;
+            self.play.concealed = Ticks(0);
+            self.take(index);
+            let packet = &self.entries[index].as_ref().expect("taken entries keep their packet").packet;
+            self.play.quiet = packet.codec == ModelCodec::Opus && opus::is_dtx(packet.payload());
+            return Some((due, Playout::Packet(packet)));
+        }
+    }
+
+    /// How much deeper than its target the buffer is: what may be cut from silence.
+    pub fn excess(&self) -> Ticks {
+        let Some(due) = self.play.due else { return Ticks(0) };
+        let excess = self.lag(due, self.play.pos) - self.target().as_nanos() as i64;
+        Ticks::from_nanos((excess - SLACK.as_nanos() as i64).max(0))
+    }
+
+    /// So much of the packet just played was left out: everything after it comes earlier.
+    pub fn handle_cut(&mut self, cut: Ticks) {
+        if let Some(due) = self.play.due {
+            self.play.due = Some(due - cut.duration());
+            self.counts.shrunk_ns += cut.nanos().max(0) as u64;
+        }
+    }
+
+    /// Drops everything held. What was learnt of the network stays.
+    pub fn clear(&mut self) {
+        for entry in self.entries.iter_mut().flatten() {
+            entry.waiting = false;
+        }
+        self.held = 0;
+        self.play.due = None;
+        self.play.waiting = true;
+        self.play.blind = (0, Ticks(0));
+        self.play.concealed = Ticks(0);
+        if let Some(head) = self.head {
+            self.play.seq = head.seq + 1;
+            self.play.pos = head.end;
+        }
+    }
+
+    /// The delay aimed at.
+    pub fn target(&self) -> Duration {
+        let target = self.delay.target();
+        if self.fec_seen && self.config.wait_for_fec && self.delay.fec_pays() {
+            return (target + self.play.length.duration()).min(self.config.max_delay);
+        }
+        target
+    }
+
+    /// Packets held.
+    pub fn len(&self) -> usize {
+        self.held
+    }
+
+    /// Whether no packet is held.
+    pub fn is_empty(&self) -> bool {
+        self.held == 0
+    }
+
+    /// Counts since the last call of this.
+    pub fn take_counts(&mut self) -> JitterCounts {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// Whether this packet begins a stream anew rather than continuing it.
+    fn is_fresh(&self, packet: &Packet, head: Head, step: i64) -> bool {
+        let Some(base) = self.delay.base() else { return true };
+        let same_clock = packet.codec.rtp_clock() == head.clock;
+        let advance = ticks(RtpTime(packet.timestamp).since(head.timestamp), head.clock);
+        let pos = head.pos + advance;
+        let behind = packet.born.0 as i64 - pos.nanos() - base;
+        if same_clock && (behind.unsigned_abs() > MAX_STEP.as_nanos() as u64 || advance <= Ticks(0)) {
+            return true;
+        }
+        let Some(due) = self.play.due else { return true };
+        let stopped = self.held == 0 && packet.born >= due;
+        if !stopped {
+            return false;
+        }
+        if packet.marker && step == 1 {
+            return true;
+        }
+        // A stream whose clock ran on during the pause is where it belongs and needs no fresh start.
+        let in_place = same_clock && behind <= (self.target() + Duration::from_millis(20)).as_nanos() as i64;
+        packet.born.saturating_sub(due) >= IDLE_AFTER && !in_place
+    }
+
+    /// Places the first packet of a stream, or of one that resumed: taken to have come by the fastest path.
+    fn start(&mut self, packet: &Packet, length: Ticks, seq: i64, earliest: Ticks) {
+        let seq = match self.head {
+            None => i64::from(packet.seq),
+            Some(_) => seq,
+        };
+        let base = *self.delay.base().get_or_insert(packet.born.0 as i64);
+        // A tick is not a whole number of ns: rounded up, the packet seems a trifle early rather than late.
+        let pos = Ticks(Ticks::from_nanos(packet.born.0 as i64 - base).0 + 1).max(earliest);
+        let transit = packet.born.0 as i64 - pos.nanos();
+        if self.delay.base().is_none() {
+            self.delay.handle_arrival(transit, length);
+        }
+        self.settling = true;
+        self.head = Some(Head {
+            seq,
+            clock: packet.codec.rtp_clock(),
+            timestamp: RtpTime(packet.timestamp),
+            pos,
+            end: pos + length,
+            seen: 1,
+            transit,
+        });
+        if self.held == 0 {
+            self.play.seq = seq;
+            self.play.pos = pos;
+            self.play.length = length;
+            self.play.concealed = Ticks(0);
+            self.play.blind = (0, Ticks(0));
+            self.play.due = Some(packet.born + self.target());
+            self.play.waiting = false;
+        }
+        self.make_room(seq);
+        self.insert(packet, seq, pos, length, true);
+    }
+
+    fn handle_foreign(&mut self, packet: &Packet, length: Ticks, head: Head) -> Arrival {
+        if self.probation != Some(packet.seq) {
+            self.probation = Some(packet.seq.wrapping_add(1));
+            return Arrival::Foreign;
+        }
+        // Two in a row (RFC 3550, A.1): the sender restarted.
+        self.restart(packet, length, head);
+        Arrival::Queued
+    }
+
+    /// Numbers go on above all before, their lower 16 bits equal to the sender's.
+    fn restart(&mut self, packet: &Packet, length: Ticks, head: Head) {
+        self.probation = None;
+        let next = head.seq + 1;
+        let seq = next + i64::from(packet.seq.wrapping_sub(next as u16));
+        self.start(packet, length, seq, head.end);
+    }
+
+    fn learn(&mut self, transit: i64, length: Ticks, previous: i64, step: i64) {
+        if self.settling {
+            // Packets that were held up together arrive faster than they were sent; the last of them shows the path.
+            let catching_up = step > 0 && transit < previous - 5_000_000;
+            if catching_up {
+                if let Some(base) = self.delay.base().filter(|base| transit < *base) {
+                    self.delay.rebase(transit - base);
+                }
+                return;
+            }
+            self.settling = false;
+        }
+        self.delay.handle_arrival(transit, length);
+    }
+
+    /// Something came after all: playout goes on.
+    fn resume(&mut self, now: Nanos) {
+        self.play.waiting = false;
+        let Some(due) = self.play.due else { return };
+        let Some(index) = self.first() else { return };
+        let Some(entry) = self.entries[index].as_ref() else { return };
+        // The wait was silence; it stands for as much of the hole as it lasted.
+        let waited = Ticks::from_nanos(now.minus(due).max(0));
+        let skipped = (entry.pos - self.play.pos).max(Ticks(0)).min(waited);
+        if entry.seq > self.play.seq && skipped > Ticks(0) {
+            let packets = (entry.seq - self.play.seq).min(packets_in(skipped, self.play.length));
+            self.counts.concealed += packets as u64;
+            self.counts.concealed_ticks += skipped.0 as u64;
+            self.play.seq += packets;
+        }
+        self.play.pos += skipped;
+        self.play.due = Some((due + skipped.duration()).max(now));
+    }
+
+    /// Due, and no packet at all is here.
+    fn nothing_there(&mut self, voiced: bool) -> Playout<'static> {
+        if voiced && !self.play.quiet && self.play.blind.1 < MAX_BLIND {
+            let length = self.play.length.min(Ticks::from_millis(FRAME_MS as i64));
+            self.advance(length);
+            self.play.seq += 1;
+            self.play.blind.0 += 1;
+            self.play.blind.1 += length;
+            return Playout::Conceal(length);
+        }
+        self.play.waiting = true;
+        Playout::Pause
+    }
+
+    /// Due, not here, but a later packet is: lost for good.
+    fn fill(&mut self, index: usize, hole: Ticks) -> Playout<'_> {
+        let seq = self.entries[index].as_ref().map_or(self.play.seq + 1, |entry| entry.seq);
+        let missing = seq - self.play.seq;
+        // Of several, all but the last are of the usual length; the last is what remains, unless that is a pause.
+        let lost =
+            if missing > 1 { hole.min(self.play.length) } else { hole.min(Ticks(self.play.length.0 * 2)) };
+        self.play.seq += 1;
+        self.advance(lost);
+        let successor = &self.entries[index].as_ref().expect("the caller found it there").packet;
+        if missing == 1 && successor.codec == ModelCodec::Opus && opus::has_fec(successor.payload()) {
+            self.counts.fec += 1;
+            return Playout::Fec { successor, lost };
+        }
+        self.counts.concealed += 1;
+        self.counts.concealed_ticks += lost.0 as u64;
+        let audible = self.play.concealed < MAX_CONCEALED;
+        self.play.concealed += lost;
+        if audible { Playout::Conceal(lost) } else { Playout::Silence(lost) }
+    }
+
+    /// Decides whether blind concealment stood in for lost packets or rang out after a stop.
+    fn settle_blind(&mut self, lost: bool) {
+        let (packets, length) = std::mem::take(&mut self.play.blind);
+        if lost {
+            self.counts.concealed += packets;
+            self.counts.concealed_ticks += length.0 as u64;
+        }
+    }
+
+    fn advance(&mut self, length: Ticks) {
+        self.play.pos += length;
+        self.play.due = self.play.due.map(|due| due + length.duration());
+    }
+
+    /// When `pos` should be played.
+    fn ideal(&self, pos: Ticks) -> Option<Nanos> {
+        let base = self.delay.base()?;
+        Some(Nanos(0).offset(base.saturating_add(pos.nanos())) + self.target())
+    }
+
+    /// By how much playing `pos` at `due` is later than its fastest possible arrival, ns.
+    fn lag(&self, due: Nanos, pos: Ticks) -> i64 {
+        self.delay.base().map_or(0, |base| due.0 as i64 - base - pos.nanos())
+    }
+
+    /// The oldest packet held.
+    fn first(&self) -> Option<usize> {
+        if self.held == 0 {
+            return None;
+        }
+        (self.play.seq..self.play.seq + CAPACITY as i64).map(place).find(|index| {
+            self.entries[*index].as_ref().is_some_and(|entry| entry.waiting && entry.seq >= self.play.seq)
+        })
+    }
+
+    fn take(&mut self, index: usize) {
+        if let Some(entry) = self.entries[index].as_mut().filter(|entry| entry.waiting) {
+            entry.waiting = false;
+            self.held -= 1;
+        }
+    }
+
+    /// Gives up what is too old to be held together with `seq`.
+    fn make_room(&mut self, seq: i64) {
+        let oldest = seq - CAPACITY as i64 + 1;
+        if self.play.seq >= oldest {
+            return;
+        }
+        for entry in self.entries.iter_mut().flatten() {
+            if entry.waiting && entry.seq < oldest {
+                entry.waiting = false;
+                self.held -= 1;
+                self.counts.dropped += 1;
+            }
+        }
+        self.play.seq = oldest;
+    }
+
+    fn insert(&mut self, packet: &Packet, seq: i64, pos: Ticks, length: Ticks, fresh: bool) {
+        let place = &mut self.entries[place(seq)];
+        if place.as_ref().is_some_and(|entry| entry.waiting) {
+            return; // cannot be: make_room() emptied it
+        }
+        *place = Some(Entry { packet: *packet, seq, pos, length, fresh, waiting: true });
+        self.held += 1;
+    }
+}
+
+fn place(seq: i64) -> usize {
+    seq.rem_euclid(CAPACITY as i64) as usize
+}
+
+fn packets_in(length: Ticks, each: Ticks) -> i64 {
+    length.0 / each.0.max(1)
+}
+
+/// RTP clock ticks as media time.
+fn ticks(steps: i32, clock: u32) -> Ticks {
+    Ticks(i64::from(steps) * (Ticks::PER_SECOND / i64::from(clock)))
+}
+
+/// Where the packet lies, measured from the head by timestamp; across a change of codec, whose clocks have nothing
+/// in common, by sequence number.
+fn position(packet: &Packet, head: Head, step: i64, length: Ticks) -> Ticks {
+    if packet.codec.rtp_clock() == head.clock {
+        return head.pos + ticks(RtpTime(packet.timestamp).since(head.timestamp), head.clock);
+    }
+    if step > 0 { head.end + Ticks(length.0 * (step - 1)) } else { head.pos + Ticks(length.0 * step) }
+}
+
+/// How much audio a payload holds; `None` if it cannot be audio.
+fn length_of(packet: &Packet) -> Option<Ticks> {
+    let payload = packet.payload();
+    match packet.codec {
+        ModelCodec::Opus => opus::packet_duration(payload),
+        ModelCodec::Pcmu | ModelCodec::Pcma => {
+            (!payload.is_empty()).then(|| Ticks::of_samples(payload.len(), SampleRate::Hz8000))
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! One audio thread's table of calls, and one step of it.
+//!
+//! A wake drains all calls that have news: ports mark their call in a set of bits before they ring, so a wake costs
+//! what is ready and due, not what is there. Work per call and wake is bounded; a call with more to do comes again
+//! after its neighbours.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crossbeam::queue::ArrayQueue;
+use crossbeam::sync::Unparker;
+
+use crate::call::Slot;
+use crate::stats::AgeHistogram;
+use crate::units::{Clock, Nanos};
+
+/// What is due within so long is served in the same wake: leaving that much early is heard by nobody, and saves
+/// a wake-up of some 5 µs.
+pub const COALESCE: Duration = Duration::from_micros(200);
+/// New calls taken in at one step.
+const ADOPTED_PER_STEP: usize = 8;
+
+/// What a worker shares with the rest of the process.
+pub(crate) struct Link {
+    ready: Box<[AtomicU64]>,
+    pub(crate) inbox: ArrayQueue<(usize, Box<Slot>)>,
+    pub(crate) outbox: ArrayQueue<(usize, Box<Slot>)>,
+    unparker: Unparker,
+    pub(crate) stop: AtomicBool,
+    /// Calls on the worker or on their way to it.
+    pub(crate) calls: AtomicUsize,
+    pub(crate) busy_ns: AtomicU64,
+    pub(crate) steps: AtomicU64,
+    /// Calls that ended by a panic.
+    pub(crate) panics: AtomicU64,
+    /// How late due calls were served.
+    pub(crate) lateness: AgeHistogram,
+}
+
+impl Link {
+    pub(crate) fn new(capacity: usize, unparker: Unparker) -> Self {
+        Self {
+            ready: (0..capacity.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            inbox: ArrayQueue::new(capacity),
+            outbox: ArrayQueue::new(capacity),
+            unparker,
+            stop: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
+            busy_ns: AtomicU64::new(0),
+            steps: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+            lateness: AgeHistogram::new(),
+        }
+    }
+
+    /// Marks a call as having news and wakes the worker. Wait-free unless the worker sleeps.
+    pub(crate) fn ring(&self, index: usize) {
+        self.ready[index / 64].fetch_or(1 << (index % 64), Ordering::Release);
+        self.unparker.unpark();
+    }
+
+    pub(crate) fn wake(&self) {
+        self.unparker.unpark();
+    }
+
+    /// Whether the worker would find something to do without waiting.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.inbox.is_empty()
+            || self.stop.load(Ordering::Acquire)
+            || self.ready.iter().any(|word| word.load(Ordering::Acquire) != 0)
+    }
+}
+
+/// A table of calls.
+pub(crate) struct Worker {
+    slots: Box<[Option<Box<Slot>>]>,
+    /// When each call wants to be served next; apart from the calls, so that a scan touches little memory.
+    deadlines: Box<[Nanos]>,
+    /// One beyond the highest place in use.
+    used: usize,
+    link: Arc<Link>,
+}
+
+impl Worker {
+    pub(crate) fn new(capacity: usize, link: Arc<Link>) -> Self {
+        Self {
+            slots: (0..capacity).map(|_| None).collect(),
+            deadlines: vec![Nanos::MAX; capacity].into_boxed_slice(),
+            used: 0,
+            link,
+        }
+    }
+
+    /// Serves every call that has news or is due. Gives when the next one is due.
+    pub(crate) fn tick(&mut self, clock: &impl Clock) -> Nanos {
+        for _ in 0..ADOPTED_PER_STEP {
+            let Some((index, slot)) = self.link.inbox.pop() else { break };
+            // Due at once: what was pushed before the call came here has rung at no door.
+            self.deadlines[index] = Nanos(0);
+            self.slots[index] = Some(slot);
+            self.used = self.used.max(index + 1);
+        }
+        let started = clock.now();
+        let horizon = started + COALESCE;
+        for word in 0..self.used.div_ceil(64) {
+            let mut todo = 0;
+            let first = word * 64;
+            let last = self.used.min(first + 64);
+            for (bit, deadline) in self.deadlines[first..last].iter().enumerate() {
+                todo |= u64::from(*deadline <= horizon) << bit;
+            }
+            let due = todo;
+            // The load spares idle words the write that a swap is.
+            let ready = &self.link.ready[word];
+            if ready.load(Ordering::Relaxed) != 0 {
+                todo |= ready.swap(0, Ordering::Acquire);
+            }
+            while todo != 0 {
+                let bit = todo.trailing_zeros() as usize;
+                todo &= todo - 1;
+                let index = first + bit;
+                let deadline = self.deadlines.get(index).copied().unwrap_or(Nanos::MAX);
+                if due & (1 << bit) != 0 && deadline > Nanos(0) {
+                    self.link.lateness.record(clock.now().saturating_sub(deadline));
+                }
+                self.serve(index, clock);
+            }
+        }
+        self.deadlines[..self.used].iter().copied().min().unwrap_or(Nanos::MAX)
+    }
+
+    /// Hands every call back: the thread ends.
+    pub(crate) fn hand_back_all(&mut self) {
+        while let Some((index, slot)) = self.link.inbox.pop() {
+            self.slots[index] = Some(slot);
+        }
+        for index in 0..self.slots.len() {
+            self.hand_back(index);
+        }
+    }
+
+    fn serve(&mut self, index: usize, clock: &impl Clock) {
+        let Some(slot) = self.slots.get_mut(index).and_then(Option::as_mut) else { return };
+        // After a panic the slot is not used again but for its bells, so nothing broken is seen.
+        match catch_unwind(AssertUnwindSafe(|| slot.tick(clock))) {
+            Ok(Some(next)) => self.deadlines[index] = next,
+            Ok(None) => self.hand_back(index),
+            Err(payload) => {
+                slot.panic = Some(payload);
+                self.link.panics.fetch_add(1, Ordering::Relaxed);
+                self.hand_back(index);
+            }
+        }
+    }
+
+    fn hand_back(&mut self, index: usize) {
+        self.deadlines[index] = Nanos::MAX;
+        let Some(slot) = self.slots[index].take() else { return };
+        slot.close();
+        if let Err((_, slot)) = self.link.outbox.push((index, slot)) {
+            // Cannot be: the outbox has a place for each in the table. Leaking beats freeing on this thread.
+            std::mem::forget(slot);
+        }
+    }
+}

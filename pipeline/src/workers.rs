@@ -1,0 +1,231 @@
+//! The audio threads as the rest of the process sees them: start, add a call, look at the load, stop.
+#![allow(clippy::disallowed_methods)] // This side may lock and wait: it never runs on an audio thread.
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam::sync::Parker;
+
+use crate::call::CallSlot;
+use crate::rt::{self, Priority};
+use crate::thread::{self, Setup, Standing};
+use crate::worker::{Link, Worker};
+
+/// How many threads, where, and how eager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkersConfig {
+    /// The cores to use, by number. Default: the upper half of those the process may use, at least one, so that the
+    /// network side has the others to itself.
+    pub cores: Option<Vec<usize>>,
+    /// Threads. Default: one for each core.
+    pub count: Option<usize>,
+    /// Ask for real-time priority.
+    pub priority: bool,
+    /// Spin so long before sleeping and before a deadline: trades CPU for some 70 µs of wake-up. Default: none.
+    pub spin: Duration,
+    /// Calls that one thread takes.
+    pub calls_per_worker: usize,
+}
+
+impl Default for WorkersConfig {
+    fn default() -> Self {
+        Self { cores: None, count: None, priority: true, spin: Duration::ZERO, calls_per_worker: 256 }
+    }
+}
+
+/// The threads could not be started.
+#[derive(Debug)]
+pub enum StartError {
+    /// No core was named, or none is known.
+    NoCores,
+    /// A core was named that the process may not use.
+    UnknownCore(usize),
+    /// A thread could not be made.
+    Thread(std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCores => f.write_str("no core to run audio threads on"),
+            Self::UnknownCore(core) => write!(f, "core {core} is not one this process may use"),
+            Self::Thread(error) => write!(f, "cannot start an audio thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Thread(error) => Some(error),
+            Self::NoCores | Self::UnknownCore(_) => None,
+        }
+    }
+}
+
+/// How one worker stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerLoad {
+    /// Its core, if it could be tied to it.
+    pub core: Option<usize>,
+    /// What came of asking for priority.
+    pub priority: Priority,
+    /// Calls on it.
+    pub calls: usize,
+    /// Calls it takes.
+    pub capacity: usize,
+    /// Time spent serving since the start.
+    pub busy: Duration,
+    /// Steps made since the start.
+    pub steps: u64,
+    /// Calls that ended by a panic in them.
+    pub panics: u64,
+    /// How late due calls were served: median and 99th percentile since the start.
+    pub lateness: (Duration, Duration),
+}
+
+/// The audio threads.
+pub struct Workers {
+    workers: Vec<Handle>,
+    calls_per_worker: usize,
+}
+
+struct Handle {
+    link: Arc<Link>,
+    core: usize,
+    standing: Standing,
+    thread: Option<JoinHandle<()>>,
+    /// Free places in the worker's table.
+    free: Mutex<Vec<usize>>,
+}
+
+impl Handle {
+    fn free(&self) -> MutexGuard<'_, Vec<usize>> {
+        // A list of numbers is whole whatever happened to the thread that held it.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Workers {
+    /// Starts the threads and waits until each has found its place.
+    pub fn start(config: WorkersConfig) -> Result<Self, StartError> {
+        let known = rt::cores();
+        let cores = match config.cores {
+            Some(cores) => cores,
+            None => known[known.len() / 2..].to_vec(),
+        };
+        if let Some(unknown) = cores.iter().find(|core| !known.contains(core)) {
+            return Err(StartError::UnknownCore(*unknown));
+        }
+        if cores.is_empty() || config.calls_per_worker == 0 {
+            return Err(StartError::NoCores);
+        }
+        let count = config.count.unwrap_or(cores.len()).max(1);
+        let mut workers =
+            Self { workers: Vec::with_capacity(count), calls_per_worker: config.calls_per_worker };
+        for (number, core) in cores.iter().cycle().take(count).enumerate() {
+            let parker = Parker::new();
+            let link = Arc::new(Link::new(config.calls_per_worker, parker.unparker().clone()));
+            let setup = Setup { core: Some(*core), priority: config.priority, spin: config.spin };
+            let (tell, told) = mpsc::sync_channel(1);
+            let (its_link, capacity) = (Arc::clone(&link), config.calls_per_worker);
+            let thread = std::thread::Builder::new()
+                .name(format!("audio-{number}"))
+                .spawn(move || {
+                    let worker = Worker::new(capacity, Arc::clone(&its_link));
+                    let _ = tell.send(thread::set_up(setup));
+                    thread::run(worker, &its_link, &parker, setup.spin);
+                })
+                .map_err(StartError::Thread)?;
+            let standing = told.recv().unwrap_or(Standing { pinned: false, priority: Priority::Unsupported });
+            workers.workers.push(Handle {
+                link,
+                core: *core,
+                standing,
+                thread: Some(thread),
+                free: Mutex::new((0..config.calls_per_worker).rev().collect()),
+            });
+        }
+        Ok(workers)
+    }
+
+    /// Gives a call to the least loaded worker; gives it back if all are full.
+    pub fn add(&self, slot: CallSlot) -> Result<(), CallSlot> {
+        self.reap();
+        let least = self.workers.iter().min_by_key(|worker| worker.link.calls.load(Ordering::Relaxed));
+        let Some(worker) = least else { return Err(slot) };
+        let Some(index) = worker.free().pop() else { return Err(slot) };
+        worker.link.calls.fetch_add(1, Ordering::Relaxed);
+        slot.connect(&worker.link, index);
+        if let Err((index, slot)) = worker.link.inbox.push((index, slot.0)) {
+            // Cannot be: the inbox has a place for each in the table, and `index` was free.
+            worker.link.calls.fetch_sub(1, Ordering::Relaxed);
+            worker.free().push(index);
+            return Err(CallSlot(slot));
+        }
+        worker.link.wake();
+        Ok(())
+    }
+
+    /// Frees calls that have stopped, here rather than on their threads; gives how many. [`add`](Self::add) does it
+    /// too; a process that has gone quiet should call it now and then.
+    pub fn reap(&self) -> usize {
+        let mut freed = 0;
+        for worker in &self.workers {
+            while let Some((index, slot)) = worker.link.outbox.pop() {
+                drop(slot);
+                worker.link.calls.fetch_sub(1, Ordering::Relaxed);
+                worker.free().push(index);
+                freed += 1;
+            }
+        }
+        freed
+    }
+
+    /// How each worker stands.
+    pub fn load(&self) -> Vec<WorkerLoad> {
+        self.workers
+            .iter()
+            .map(|worker| WorkerLoad {
+                core: worker.standing.pinned.then_some(worker.core),
+                priority: worker.standing.priority,
+                calls: worker.link.calls.load(Ordering::Relaxed),
+                capacity: self.calls_per_worker,
+                busy: Duration::from_nanos(worker.link.busy_ns.load(Ordering::Relaxed)),
+                steps: worker.link.steps.load(Ordering::Relaxed),
+                panics: worker.link.panics.load(Ordering::Relaxed),
+                lateness: (worker.link.lateness.percentile(0.5), worker.link.lateness.percentile(0.99)),
+            })
+            .collect()
+    }
+
+    /// Stops the threads and frees every call; their ports see `closed`.
+    pub fn shutdown(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        for worker in &self.workers {
+            worker.link.stop.store(true, Ordering::Release);
+            worker.link.wake();
+        }
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take() {
+                // An audio thread's own panic was told where it happened; there is nothing to add here.
+                let _ = thread.join();
+            }
+        }
+        self.reap();
+    }
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.load()).finish()
+    }
+}

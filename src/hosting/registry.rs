@@ -82,6 +82,7 @@ pub enum Standing {
 
 struct Entry {
     account_sid: String,
+    idempotency: Option<String>,
     answer: Bytes,
     state: State,
     reconnects: u32,
@@ -107,7 +108,7 @@ struct Inner {
     /// Idempotency token to `CallSid`.
     retries: HashMap<String, String>,
     /// Ended and refused calls, the longest over first.
-    over: VecDeque<(Instant, String, Option<String>)>,
+    over: VecDeque<(Instant, String)>,
     live: usize,
 }
 
@@ -175,10 +176,11 @@ impl Registry {
             inner.retries.insert(token.to_owned(), call_sid.clone());
         }
         if matches!(state, State::Refused) {
-            inner.over.push_back((now, call_sid.clone(), arrival.idempotency.map(str::to_owned)));
+            inner.over.push_back((now, call_sid.clone()));
         }
         let entry = Entry {
             account_sid: arrival.account_sid.to_owned(),
+            idempotency: arrival.idempotency.map(str::to_owned),
             answer: answer.clone(),
             state,
             reconnects: 0,
@@ -198,7 +200,9 @@ impl Registry {
         let State::Live(line) = &entry.state else { return Err(ClaimError::Ended) };
         let line = line.clone();
         let cancelled = Arc::new(Notify::new());
-        if let Some(old) = entry.stream.replace(Stream { sid: start.stream_sid.clone(), cancelled: cancelled.clone() }) {
+        if let Some(old) =
+            entry.stream.replace(Stream { sid: start.stream_sid.clone(), cancelled: cancelled.clone() })
+        {
             old.cancelled.notify_one();
         }
         entry.closed_by_us = false;
@@ -269,8 +273,7 @@ impl Registry {
             stream.cancelled.notify_one();
         }
         inner.live -= 1;
-        let retry = inner.retries.iter().find(|(_, sid)| *sid == call_sid).map(|(token, _)| token.clone());
-        inner.over.push_back((now, call_sid.to_owned(), retry));
+        inner.over.push_back((now, call_sid.to_owned()));
         inner.forget(now);
         self.live.send_replace(inner.live);
     }
@@ -326,10 +329,11 @@ impl Registry {
     pub fn snapshots(&self) -> Vec<Snapshot> {
         let (lines, ended) = {
             let inner = self.lock();
-            let ended = inner.over.iter().rev().filter_map(|(_, sid, _)| match &inner.entries.get(sid)?.state {
-                State::Ended(_, snapshot) => Some(Snapshot::clone(snapshot)),
-                _ => None,
-            });
+            let ended =
+                inner.over.iter().rev().filter_map(|(_, sid)| match &inner.entries.get(sid)?.state {
+                    State::Ended(_, snapshot) => Some(Snapshot::clone(snapshot)),
+                    _ => None,
+                });
             (inner.lines().collect::<Vec<_>>(), ended.collect::<Vec<_>>())
         };
         lines.iter().map(|line| line.snapshot()).chain(ended).collect()
@@ -350,13 +354,13 @@ impl Inner {
     }
 
     fn forget(&mut self, now: Instant) {
-        while let Some((at, ..)) = self.over.front() {
+        while let Some((at, _)) = self.over.front() {
             if self.over.len() <= MAX_REMEMBERED && now.saturating_duration_since(*at) <= REMEMBER_FOR {
                 break;
             }
-            if let Some((_, call_sid, retry)) = self.over.pop_front() {
-                self.entries.remove(&call_sid);
-                retry.map(|token| self.retries.remove(&token));
+            let entry = self.over.pop_front().and_then(|(_, call_sid)| self.entries.remove(&call_sid));
+            if let Some(token) = entry.and_then(|entry| entry.idempotency) {
+                self.retries.remove(&token);
             }
         }
     }

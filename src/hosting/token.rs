@@ -64,7 +64,13 @@ impl Tokens {
 
     /// Uses a token up. Of any number that try at the same time exactly one succeeds. A token shown for another call stays
     /// usable for its own: a forger must not cost the caller his call.
-    pub fn redeem(&self, token: &str, call_sid: &str, account_sid: &str, now: Instant) -> Result<(), TokenError> {
+    pub fn redeem(
+        &self,
+        token: &str,
+        call_sid: &str,
+        account_sid: &str,
+        now: Instant,
+    ) -> Result<(), TokenError> {
         let hash = hash(token);
         let mut waiting = self.0.lock().unwrap_or_else(|e| e.into_inner());
         let bound = waiting.by_hash.get(&hash).ok_or(TokenError::Unknown)?;
@@ -143,7 +149,9 @@ mod tests {
             let token = tokens.issue("CA1", "AC1", Instant::now());
             let wins: usize = std::thread::scope(|scope| {
                 let tries: Vec<_> = (0..4)
-                    .map(|_| scope.spawn(|| tokens.redeem(&token, "CA1", "AC1", Instant::now()).is_ok() as usize))
+                    .map(|_| {
+                        scope.spawn(|| tokens.redeem(&token, "CA1", "AC1", Instant::now()).is_ok() as usize)
+                    })
                     .collect();
                 tries.into_iter().map(|t| t.join().unwrap()).sum()
             });

@@ -1,1 +1,42 @@
 //! The web server: routes for Twilio, load balancers, Prometheus and operators.
+//!
+//! hyper with a loop of our own, because its limits are ours to set: who may stay how long, how large a header may be, and what the
+//! media socket's buffers cost. axum does the routing.
+
+mod admin;
+mod app;
+mod calls;
+mod health;
+mod pool;
+mod server;
+mod upgrade;
+mod webhook;
+mod webhooks;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+pub use app::App;
+pub use server::{bind, serve};
+
+use crate::twilio::public_url::{AFTER_PATH, INBOUND_PATH, MEDIA_PATH, STATUS_PATH, STREAM_STATUS_PATH};
+
+/// All routes.
+fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route(INBOUND_PATH, post(webhooks::inbound))
+        .route(AFTER_PATH, post(webhooks::after))
+        .route(STATUS_PATH, post(webhooks::status))
+        .route(STREAM_STATUS_PATH, post(webhooks::stream_status))
+        .route(MEDIA_PATH, get(upgrade::media))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/api/calls", get(calls::list))
+        .route("/api/calls/{sid}", get(calls::show))
+        .route("/api/calls/{sid}/events", get(calls::events))
+        .route("/api/calls/{sid}/hangup", post(calls::hang_up))
+        .with_state(app)
+}

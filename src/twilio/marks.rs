@@ -19,7 +19,10 @@ impl Marks {
     pub fn sent(&mut self, name: String, now: Instant) -> usize {
         let before = self.waiting.len();
         while self.waiting.len() >= MAX_WAITING
-            || self.waiting.front().is_some_and(|(_, sent)| now.saturating_duration_since(*sent) >= LOST_AFTER)
+            || self
+                .waiting
+                .front()
+                .is_some_and(|(_, sent)| now.saturating_duration_since(*sent) >= LOST_AFTER)
         {
             self.waiting.pop_front();
         }

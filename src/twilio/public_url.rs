@@ -108,7 +108,10 @@ mod tests {
 
     #[test]
     fn what_may_be_signed() {
-        assert_eq!(public("https://h").signed_by_webhook("/p?a=%20"), ["https://h/p?a=%20", "https://h:443/p?a=%20"]);
+        assert_eq!(
+            public("https://h").signed_by_webhook("/p?a=%20"),
+            ["https://h/p?a=%20", "https://h:443/p?a=%20"]
+        );
         assert_eq!(public("https://h:8443").signed_by_webhook("/p"), ["https://h:8443/p", "https://h/p"]);
         assert_eq!(public("http://h:8080").signed_by_webhook("/p"), ["http://h:8080/p", "http://h/p"]);
         assert_eq!(

@@ -100,7 +100,13 @@ impl Client {
         let mut url = self.api_url.clone();
         // An HTTP URL can always hold a path.
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(["2010-04-01", "Accounts", account_sid, "Calls", &format!("{call_sid}.json")]);
+            path.pop_if_empty().extend([
+                "2010-04-01",
+                "Accounts",
+                account_sid,
+                "Calls",
+                &format!("{call_sid}.json"),
+            ]);
         }
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {

@@ -15,9 +15,11 @@ pub const CONTENT_TYPE: &str = "application/xml";
 /// The `<Parameter>` that carries the one-time token.
 pub const TOKEN_PARAMETER: &str = "token";
 /// What a caller hears when there is no room.
-pub const BUSY_SENTENCE: &str = "All our lines are busy right now. Please call again in a few minutes. Goodbye.";
+pub const BUSY_SENTENCE: &str =
+    "All our lines are busy right now. Please call again in a few minutes. Goodbye.";
 /// What a caller hears when a call cannot go on.
-pub const APOLOGY_SENTENCE: &str = "I am sorry, something went wrong on our side. Please call again in a moment. Goodbye.";
+pub const APOLOGY_SENTENCE: &str =
+    "I am sorry, something went wrong on our side. Please call again in a moment. Goodbye.";
 
 const OPEN: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Response>"#;
 const CLOSE: &str = "</Response>";
@@ -92,7 +94,7 @@ mod tests {
         loop {
             match reader.read_event().unwrap() {
                 quick_xml::events::Event::Eof => break,
-                quick_xml::events::Event::Start(tag) if tag.name().as_ref() == b"Say" => said += 1,
+                quick_xml::events::Event::Start(tag) if AsRef::<str>::as_ref(&tag.name()) == "Say" => said += 1,
                 _ => {}
             }
         }

@@ -124,7 +124,9 @@ impl StreamEnd {
     pub fn why(self) -> MediaClosed {
         match self {
             Self::Stopped | Self::ClosedByCall { .. } | Self::CallEnded => MediaClosed::Orderly,
-            Self::ClosedByPeer | Self::Reset | Self::HalfOpen | Self::SlowPeer | Self::Superseded => MediaClosed::Lost,
+            Self::ClosedByPeer | Self::Reset | Self::HalfOpen | Self::SlowPeer | Self::Superseded => {
+                MediaClosed::Lost
+            }
             _ => MediaClosed::Refused,
         }
     }

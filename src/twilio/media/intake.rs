@@ -62,16 +62,18 @@ impl Intake {
         }
         // Half a sample at the end is no sound.
         let whole = self.decoded.len() / sample_bytes * sample_bytes;
-        if whole == 0 {
+        if whole == 0 || whole > self.max_bytes {
             return self.bad();
         }
         let samples = (whole / sample_bytes) as u64;
-        let Place::At { time, gap, reset } = self.clock.place(media.chunk, media.timestamp_ms, samples) else {
+        let Place::At { time, gap, reset } = self.clock.place(media.chunk, media.timestamp_ms, samples)
+        else {
             return Taken::Duplicate;
         };
         let mut at = time;
         for piece in self.decoded[..whole].chunks(self.format.frame_bytes()) {
-            let frame = MediaFrame::new(born, at, piece).expect("1 to frame_bytes() bytes, which fit a frame");
+            let frame =
+                MediaFrame::new(born, at, piece).expect("1 to frame_bytes() bytes, which fit a frame");
             hand_on(frame);
             at += (piece.len() / sample_bytes) as u64;
         }
@@ -93,7 +95,12 @@ mod tests {
     use super::*;
 
     fn media(payload: &str, chunk: u64, timestamp_ms: u64) -> Media<'_> {
-        Media { inbound: true, chunk: Some(chunk), timestamp_ms: Some(timestamp_ms), payload: Cow::Borrowed(payload) }
+        Media {
+            inbound: true,
+            chunk: Some(chunk),
+            timestamp_ms: Some(timestamp_ms),
+            payload: Cow::Borrowed(payload),
+        }
     }
 
     fn encode(bytes: usize) -> String {
@@ -153,7 +160,8 @@ mod tests {
         let format = MediaFormat { encoding: MediaEncoding::L16, rate: SampleRate::Hz24000 };
         let mut intake = Intake::new(format);
         let mut sizes = Vec::new();
-        intake.take(&media(&encode(961 + 960), 1, 100), Nanos(0), |f| sizes.push((f.time, f.payload().len())));
+        intake
+            .take(&media(&encode(961 + 960), 1, 100), Nanos(0), |f| sizes.push((f.time, f.payload().len())));
         assert_eq!(sizes, [(0, 960), (480, 960)]);
     }
 }

@@ -25,9 +25,9 @@ fn is_silent(payload: &[u8], encoding: MediaEncoding) -> bool {
     match encoding {
         // Mu-law is inverted: 0xff and 0x7f are the zeros of both signs (ITU-T G.711).
         MediaEncoding::Mulaw => payload.iter().all(|byte| byte & 0x7f >= MULAW_QUIET),
-        MediaEncoding::L16 => {
-            payload.chunks_exact(2).all(|pair| i16::from_le_bytes([pair[0], pair[1]]).unsigned_abs() <= L16_QUIET)
-        }
+        MediaEncoding::L16 => payload
+            .chunks_exact(2)
+            .all(|pair| i16::from_le_bytes([pair[0], pair[1]]).unsigned_abs() <= L16_QUIET),
     }
 }
 
@@ -38,10 +38,13 @@ mod tests {
     #[test]
     fn silence_goes_first_then_everything() {
         let (silent, loud) = ([0xff, 0x7f, 0xfe], [0xff, 0x10, 0xff]);
-        let keeps = |ms, payload: &[u8]| worth_sending(Duration::from_millis(ms), payload, MediaEncoding::Mulaw);
+        let keeps =
+            |ms, payload: &[u8]| worth_sending(Duration::from_millis(ms), payload, MediaEncoding::Mulaw);
         assert!(keeps(0, &silent) && keeps(99, &silent) && !keeps(100, &silent));
         assert!(keeps(100, &loud) && keeps(499, &loud) && !keeps(500, &loud));
-        let l16 = |sample: i16| worth_sending(Duration::from_millis(200), &sample.to_le_bytes(), MediaEncoding::L16);
+        let l16 = |sample: i16| {
+            worth_sending(Duration::from_millis(200), &sample.to_le_bytes(), MediaEncoding::L16)
+        };
         assert!(!l16(0) && !l16(-16) && l16(17) && l16(i16::MIN));
     }
 }

@@ -38,8 +38,9 @@ pub(super) async fn open<S>(ws: &mut WebSocketStream<S>, registry: &Registry) ->
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut start, sequence) =
-        tokio::time::timeout(START_TIMEOUT, first_messages(ws)).await.map_err(|_| StreamEnd::StartTimeout)??;
+    let (mut start, sequence) = tokio::time::timeout(START_TIMEOUT, first_messages(ws))
+        .await
+        .map_err(|_| StreamEnd::StartTimeout)??;
     let token = start.parameters.remove(TOKEN_PARAMETER).ok_or(StreamEnd::NoToken)?;
     if !start.is_inbound_only() {
         return Err(StreamEnd::WrongTrack);

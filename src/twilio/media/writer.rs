@@ -95,7 +95,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                 // The flush is in the audio before its command is here.
                 *sent = Sent { generation: frame.generation, any: sent.any, ..Sent::default() };
             }
-            if !late::worth_sending(pipeline::now().saturating_sub(frame.due), frame.payload(), self.encoding) {
+            if !late::worth_sending(pipeline::now().saturating_sub(frame.due), frame.payload(), self.encoding)
+            {
                 dropped("late_for_caller");
                 continue;
             }

@@ -196,7 +196,9 @@ fn read(raw: RawMessage<'_>) -> Result<Message<'_>, Malformed> {
             Event::Mark(name)
         }
         "dtmf" => Event::Dtmf(key(&raw.dtmf.ok_or(Malformed::Field("dtmf"))?.digit.0)),
-        "start" => Event::Start(read_start(raw.start.ok_or(Malformed::Field("start"))?, stream_sid.as_deref())?),
+        "start" => {
+            Event::Start(read_start(raw.start.ok_or(Malformed::Field("start"))?, stream_sid.as_deref())?)
+        }
         "connected" => Event::Connected,
         "stop" => Event::Stop,
         _ => Event::Unknown,

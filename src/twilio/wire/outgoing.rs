@@ -74,7 +74,10 @@ mod tests {
     #[test]
     fn golden_messages_to_twilio() {
         let mut out = Outgoing::new("MZ1");
-        assert_eq!(&*out.media(&[0x7f, 0x7f, 0x7f]), r#"{"event":"media","streamSid":"MZ1","media":{"payload":"f39/"}}"#);
+        assert_eq!(
+            &*out.media(&[0x7f, 0x7f, 0x7f]),
+            r#"{"event":"media","streamSid":"MZ1","media":{"payload":"f39/"}}"#
+        );
         assert_eq!(&*out.media(&[0xff]), r#"{"event":"media","streamSid":"MZ1","media":{"payload":"/w=="}}"#);
         assert_eq!(&*out.mark("g3:150"), r#"{"event":"mark","streamSid":"MZ1","mark":{"name":"g3:150"}}"#);
         assert_eq!(&*out.clear(), r#"{"event":"clear","streamSid":"MZ1"}"#);

@@ -73,13 +73,18 @@ mod tests {
     #[test]
     fn only_formats_we_speak_are_taken() {
         let audio = |encoding: &str, sample_rate, channels| {
-            MediaFormat { encoding: encoding.into(), sample_rate, channels }.audio().map(|format| format.frame_bytes())
+            MediaFormat { encoding: encoding.into(), sample_rate, channels }
+                .audio()
+                .map(|format| format.frame_bytes())
         };
         assert_eq!(audio("audio/x-mulaw", 8000, 1), Some(160));
         assert_eq!(audio("audio/x-L16", 24_000, 1), Some(960));
-        for (encoding, rate, channels) in
-            [("audio/x-mulaw", 16_000, 1), ("audio/x-mulaw", 8000, 2), ("audio/x-L16", 44_100, 1), ("audio/opus", 8000, 1)]
-        {
+        for (encoding, rate, channels) in [
+            ("audio/x-mulaw", 16_000, 1),
+            ("audio/x-mulaw", 8000, 2),
+            ("audio/x-L16", 44_100, 1),
+            ("audio/opus", 8000, 1),
+        ] {
             assert_eq!(audio(encoding, rate, channels), None, "{encoding} {rate} {channels}");
         }
     }

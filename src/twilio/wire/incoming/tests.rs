@@ -30,7 +30,9 @@ fn golden_messages_of_twilio() {
     assert_eq!((media.chunk, media.timestamp_ms), (Some(1), Some(155)));
 
     assert_eq!(
-        event(r#"{"event":"dtmf","streamSid":"MZ1","sequenceNumber":"5","dtmf":{"track":"inbound_track","digit":"1"}}"#),
+        event(
+            r#"{"event":"dtmf","streamSid":"MZ1","sequenceNumber":"5","dtmf":{"track":"inbound_track","digit":"1"}}"#
+        ),
         Event::Dtmf(Some('1'))
     );
     assert_eq!(
@@ -38,7 +40,9 @@ fn golden_messages_of_twilio() {
         Event::Mark("g3:150".into())
     );
     assert_eq!(
-        event(r#"{"event":"stop","sequenceNumber":"378","streamSid":"MZ1","stop":{"accountSid":"AC1","callSid":"CA1"}}"#),
+        event(
+            r#"{"event":"stop","sequenceNumber":"378","streamSid":"MZ1","stop":{"accountSid":"AC1","callSid":"CA1"}}"#
+        ),
         Event::Stop
     );
 }
@@ -63,12 +67,17 @@ fn what_twilio_may_add_is_ignored() {
 
 #[test]
 fn other_tracks_and_other_keys_are_told_apart() {
-    let Event::Media(media) = event(r#"{"event":"media","media":{"track":"outbound","payload":"AA=="}}"#) else {
+    let Event::Media(media) = event(r#"{"event":"media","media":{"track":"outbound","payload":"AA=="}}"#)
+    else {
         panic!()
     };
     assert!(!media.inbound);
     for odd in ["", "12", "E", "a", "é", " "] {
-        assert_eq!(event(&format!(r#"{{"event":"dtmf","dtmf":{{"digit":"{odd}"}}}}"#)), Event::Dtmf(None), "{odd:?}");
+        assert_eq!(
+            event(&format!(r#"{{"event":"dtmf","dtmf":{{"digit":"{odd}"}}}}"#)),
+            Event::Dtmf(None),
+            "{odd:?}"
+        );
     }
 }
 

@@ -1,0 +1,31 @@
+//! What load balancers and Prometheus ask.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+
+/// `GET /healthz`: 200 while the process can answer.
+pub(super) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: 200 while calls are taken, else 503 and why.
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
+    match app.registry.open() {
+        Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", refusal.as_str())).into_response(),
+        Ok(()) if !app.switchboard.ready() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+        }
+        Ok(()) => "ready\n".into_response(),
+    }
+}
+
+/// `GET /metrics`: Prometheus text format.
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let text = app.prometheus.as_ref().map(|prometheus| prometheus.render()).unwrap_or_default();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}

@@ -1,0 +1,143 @@
+//! The accept loop and one connection's life.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Response;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::App;
+use super::pool::{CAPACITY, Pool, Slot};
+
+/// Longest a request's head may take, and longest a connection may idle between requests. Slow senders (slowloris) hold a
+/// connection no longer than this.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest request head, bytes. Twilio's are below 1 KiB; proxies add to them.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// Kernel's send buffer per connection, bytes (it takes twice as much for its own needs). Small, so that a peer that does not read
+/// is noticed within half a second of sound instead of minutes.
+const SEND_BUFFER_BYTES: u32 = 32 * 1024;
+/// Connections the kernel keeps until we accept them.
+const BACKLOG: u32 = 1024;
+/// Pause after a failed accept: out of descriptors, spinning would only burn the core.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long requests under way may take once the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Who sent a request.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub address: SocketAddr,
+    pub slot: Arc<Slot>,
+}
+
+/// Opens the listening socket.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves until `shutdown` resolves and requests under way are done. Media sockets live on in tasks of their own; end their calls
+/// first ([`crate::hosting::drain`]).
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let router = super::router(app);
+    let pool = Pool::new(CAPACITY);
+    let (stop, stopping) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => accepted,
+            // Finished ones are let go.
+            Some(_) = connections.join_next() => continue,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                accept_failed(&error, &pool).await;
+                continue;
+            }
+        };
+        let Some(slot) = pool.enter() else {
+            metrics::counter!("aria_connections_total", "outcome" => "refused").increment(1);
+            continue;
+        };
+        let peer = Peer { address, slot: Arc::new(slot) };
+        connections.spawn(connection(stream, peer, router.clone(), stopping.clone()));
+    }
+    drop(listener);
+    stop.send_replace(true);
+    let all = async { while connections.join_next().await.is_some() {} };
+    // What does not finish in time is dropped with the set.
+    let _ = tokio::time::timeout(STOP_TIMEOUT, all).await;
+    Ok(())
+}
+
+async fn accept_failed(error: &io::Error, pool: &Pool) {
+    metrics::counter!("aria_connections_total", "outcome" => "accept_failed").increment(1);
+    // The peer was gone before we came: nothing of ours is wrong.
+    if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        return;
+    }
+    tracing::error!(%error, "cannot accept connections");
+    pool.make_room();
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+async fn connection(stream: TcpStream, peer: Peer, router: Router, mut stopping: watch::Receiver<bool>) {
+    // A frame must not wait for the acknowledgement of the one before it. A socket that refuses is already dead.
+    let _ = stream.set_nodelay(true);
+    let slot = peer.slot.clone();
+    let routes = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        peer.slot.doubt();
+        request.extensions_mut().insert(peer.clone());
+        let answer = routes.call(request);
+        async move { Ok::<Response, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_header_size(MAX_HEADER_BYTES)
+        .max_buf_size(2 * MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let outcome = tokio::select! {
+        served = connection.as_mut() => if served.is_ok() { "served" } else { "broken" },
+        () = slot.put_out() => "dropped",
+        () = stopped(&mut stopping) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+            "stopped"
+        }
+    };
+    metrics::counter!("aria_connections_total", "outcome" => outcome).increment(1);
+}
+
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // The sender is gone only if the server is.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}

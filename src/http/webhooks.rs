@@ -1,0 +1,142 @@
+//! What Twilio asks and tells about calls.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use super::webhook::Webhook;
+use crate::call::{CallEnd, Inbound};
+use crate::hosting::registry::{Admitted, Arrival, Standing};
+use crate::twilio::twiml;
+
+/// When the stream has ended and the call not yet: how long to wait for its reason before deciding without one. Dead air for the
+/// caller, so it is short.
+const REASON_WAIT: Duration = Duration::from_millis(300);
+/// The same where we closed the stream: then the call is ending, and only its reason decides between an apology and silence.
+const REASON_WAIT_IF_CLOSED: Duration = Duration::from_secs(3);
+
+fn document(text: impl Into<axum::body::Body>) -> Response {
+    ([(header::CONTENT_TYPE, twiml::CONTENT_TYPE)], text.into()).into_response()
+}
+
+/// `POST /api/twilio/voice/inbound`: a call has come.
+pub(super) async fn inbound(State(app): State<Arc<App>>, hook: Webhook) -> Response {
+    let now = Instant::now();
+    let party = |name: &str| hook.form.get(name).unwrap_or_default().to_owned();
+    let inbound = Inbound {
+        call_sid: hook.call_sid.clone(),
+        account_sid: hook.account_sid.clone(),
+        from: party("From"),
+        to: party("To"),
+        at: now,
+    };
+    let arrival = Arrival {
+        call_sid: &hook.call_sid,
+        account_sid: &hook.account_sid,
+        idempotency: hook.idempotency.as_deref(),
+    };
+    let (answer, admitted) = app.registry.admit(
+        arrival,
+        now,
+        || {
+            tracing::info!(call = ?inbound, "call");
+            app.switchboard.answer(inbound)
+        },
+        |token| twiml::connect(&app.public, token),
+        |_| twiml::say_and_hang_up(twiml::BUSY_SENTENCE),
+    );
+    let outcome = match admitted {
+        Admitted::Begun(line) => {
+            let (registry, call_sid) = (app.registry.clone(), hook.call_sid);
+            tokio::spawn(async move {
+                let end = line.ended().await;
+                registry.finish(&call_sid, end, line.snapshot(), Instant::now());
+            });
+            "begun"
+        }
+        Admitted::Repeated => "repeated",
+        Admitted::Refused(refusal) => {
+            tracing::warn!(call = %hook.call_sid, reason = refusal.as_str(), "call refused");
+            refusal.as_str()
+        }
+    };
+    metrics::counter!("aria_calls_total", "outcome" => outcome).increment(1);
+    document(answer)
+}
+
+/// `POST /api/twilio/voice/after`: the stream has ended, what now?
+pub(super) async fn after(State(app): State<Arc<App>>, hook: Webhook) -> Response {
+    if is_final(hook.form.get("CallStatus")) {
+        // The caller is gone; whatever we say is said to nobody.
+        if let Some(line) = app.registry.line(&hook.call_sid) {
+            line.end(CallEnd::CallerHungUp);
+        }
+        return answer("caller_gone", twiml::hang_up());
+    }
+    let end = match app.registry.standing(&hook.call_sid) {
+        Standing::Ended(end) => end,
+        Standing::Live { line, closed_by_us } => {
+            let wait = if closed_by_us { REASON_WAIT_IF_CLOSED } else { REASON_WAIT };
+            let deadline = tokio::time::Instant::now() + wait;
+            loop {
+                if let Some(end) = line.is_ended() {
+                    break end;
+                }
+                if tokio::time::timeout_at(deadline, line.ended()).await.is_ok() {
+                    continue;
+                }
+                // The stream broke under a call that is well.
+                if !closed_by_us && let Some(token) = app.registry.reconnect(&hook.call_sid, Instant::now()) {
+                    tracing::warn!(call = %hook.call_sid, "the stream broke; opening another");
+                    return answer("reconnect", twiml::connect(&app.public, &token));
+                }
+                line.end(CallEnd::StreamLost);
+                break CallEnd::StreamLost;
+            }
+        }
+        // Refused ones are hung up after their sentence. Unknown ones are from before a restart.
+        Standing::Refused => return answer("hang_up", twiml::hang_up()),
+        Standing::Unknown => return answer("unknown", twiml::say_and_hang_up(twiml::APOLOGY_SENTENCE)),
+    };
+    // He is still there, or Twilio would not ask.
+    if end.owes_apology() || end == CallEnd::StreamNeverStarted {
+        answer("apology", twiml::say_and_hang_up(twiml::APOLOGY_SENTENCE))
+    } else {
+        answer("hang_up", twiml::hang_up())
+    }
+}
+
+fn answer(outcome: &'static str, text: String) -> Response {
+    metrics::counter!("aria_after_total", "outcome" => outcome).increment(1);
+    document(text)
+}
+
+/// `POST /api/twilio/voice/status`: how a call stands. Callbacks come in any order and more than once; only a final one matters.
+pub(super) async fn status(State(app): State<Arc<App>>, hook: Webhook) -> StatusCode {
+    if is_final(hook.form.get("CallStatus"))
+        && let Some(line) = app.registry.line(&hook.call_sid)
+    {
+        line.end(CallEnd::CallerHungUp);
+    }
+    StatusCode::NO_CONTENT
+}
+
+/// `POST /api/twilio/stream/status`: how a stream stands. An error is the only news that a killed stream sends: its socket may stay
+/// half-open for minutes.
+pub(super) async fn stream_status(State(app): State<Arc<App>>, hook: Webhook) -> StatusCode {
+    if hook.form.get("StreamEvent") == Some("stream-error") {
+        metrics::counter!("aria_stream_errors_reported_total").increment(1);
+        let error = hook.form.get("StreamError").unwrap_or_default();
+        tracing::warn!(call = %hook.call_sid, %error, "Twilio reports a stream error");
+        app.registry.stream_failed(&hook.call_sid, hook.form.get("StreamSid"));
+    }
+    StatusCode::NO_CONTENT
+}
+
+fn is_final(status: Option<&str>) -> bool {
+    matches!(status, Some("completed" | "busy" | "failed" | "no-answer" | "canceled"))
+}

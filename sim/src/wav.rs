@@ -9,7 +9,15 @@ use crate::speech::resample::resample;
 /// # Errors
 /// The file cannot be opened, or is not a WAV file hound understands.
 pub fn read_8k(path: &Path) -> Result<Vec<i16>, hound::Error> {
-    let mut reader = hound::WavReader::open(path)?;
+    decode_8k(std::io::BufReader::new(std::fs::File::open(path)?))
+}
+
+/// The same from memory or any other reader.
+///
+/// # Errors
+/// It is not a WAV file hound understands.
+pub fn decode_8k(source: impl std::io::Read) -> Result<Vec<i16>, hound::Error> {
+    let mut reader = hound::WavReader::new(source)?;
     let spec = reader.spec();
     let flat: Vec<f32> = match spec.sample_format {
         hound::SampleFormat::Float => reader.samples::<f32>().collect::<Result<_, _>>()?,

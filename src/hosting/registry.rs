@@ -329,11 +329,10 @@ impl Registry {
     pub fn snapshots(&self) -> Vec<Snapshot> {
         let (lines, ended) = {
             let inner = self.lock();
-            let ended =
-                inner.over.iter().rev().filter_map(|(_, sid)| match &inner.entries.get(sid)?.state {
-                    State::Ended(_, snapshot) => Some(Snapshot::clone(snapshot)),
-                    _ => None,
-                });
+            let ended = inner.over.iter().rev().filter_map(|(_, sid)| match &inner.entries.get(sid)?.state {
+                State::Ended(_, snapshot) => Some(Snapshot::clone(snapshot)),
+                _ => None,
+            });
             (inner.lines().collect::<Vec<_>>(), ended.collect::<Vec<_>>())
         };
         lines.iter().map(|line| line.snapshot()).chain(ended).collect()

@@ -94,7 +94,9 @@ mod tests {
         loop {
             match reader.read_event().unwrap() {
                 quick_xml::events::Event::Eof => break,
-                quick_xml::events::Event::Start(tag) if AsRef::<str>::as_ref(&tag.name()) == "Say" => said += 1,
+                quick_xml::events::Event::Start(tag) if AsRef::<str>::as_ref(&tag.name()) == "Say" => {
+                    said += 1
+                }
                 _ => {}
             }
         }

@@ -18,6 +18,8 @@ pub enum StreamEnd {
     },
     /// The call is over.
     CallEnded,
+    /// The call's audio has stopped by itself.
+    AudioStopped,
     /// Twilio closed it without `stop`.
     ClosedByPeer,
     /// Reset, or ended without a close frame.
@@ -65,6 +67,7 @@ impl StreamEnd {
             Self::Stopped => "stopped",
             Self::ClosedByCall { .. } => "closed_by_call",
             Self::CallEnded => "call_ended",
+            Self::AudioStopped => "audio_stopped",
             Self::ClosedByPeer => "closed_by_peer",
             Self::Reset => "reset",
             Self::HalfOpen => "half_open",
@@ -100,6 +103,7 @@ impl StreamEnd {
             Self::CallEnded | Self::Unattached(AttachError::Ended) | Self::Unclaimed(ClaimError::Ended) => {
                 (1000, "call over")
             }
+            Self::AudioStopped => (1011, "audio stopped"),
             Self::ClosedByPeer | Self::Reset | Self::HalfOpen | Self::SlowPeer => return None,
             Self::Superseded => (1000, "superseded"),
             Self::StartTimeout => (1008, "no start"),

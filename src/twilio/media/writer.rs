@@ -86,7 +86,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
             while let Ok(command) = self.commands.try_recv() {
                 self.command(Some(command), sent).await?;
             }
-            let Some(frame) = lock(self.port).pop() else { return Ok(()) };
+            let Some(frame) = lock(self.port).pop() else {
+                // The bell also rings when a call has left its audio thread; its command to close may be on the way.
+                return if lock(self.port).is_closed() && self.commands.is_empty() {
+                    Err(StreamEnd::AudioStopped)
+                } else {
+                    Ok(())
+                };
+            };
             if frame.generation < sent.generation {
                 dropped("old_generation");
                 continue;

@@ -14,6 +14,8 @@ use crate::openai::wire::{ApiError, ClientEvent, ResponseStatus, ServerEvent};
 pub const STREAM_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// The session must be there within this after the model answered: ICE, DTLS, SCTP and `session.created`.
 pub const SESSION_READY_TIMEOUT: Duration = Duration::from_millis(4_500);
+/// How long a reply may still sound at Twilio after the server has sent it all: our rings, the network and Twilio's queue.
+const DRAIN: Duration = Duration::from_millis(500);
 /// Codes in `error` or a failed response after which the session is of no use.
 const FATAL_CODES: [&str; 5] = [
     "session_expired",
@@ -88,6 +90,12 @@ pub enum Action {
     End(CallEnd),
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Speaking {
+    On,
+    Until(Instant),
+}
+
 /// One call's conversation.
 #[derive(Debug)]
 pub struct Session {
@@ -108,8 +116,8 @@ pub struct Session {
     /// A response is owed: tool outputs are in, or one has failed.
     response_owed: bool,
     retried: bool,
-    /// Something of a reply may still sound.
-    speaking: bool,
+    /// Something of a reply may still sound; until when is known once the server has sent it all.
+    speaking: Option<Speaking>,
     muted: bool,
     caller_speaking: bool,
     pending_tools: Vec<String>,
@@ -138,7 +146,7 @@ impl Session {
             generating: None,
             response_owed: false,
             retried: false,
-            speaking: false,
+            speaking: None,
             muted: false,
             caller_speaking: false,
             pending_tools: Vec::new(),
@@ -311,10 +319,15 @@ impl Session {
             }
             ServerEvent::PlayoutStarted { .. } => {
                 self.unmute();
-                self.speaking = true;
+                self.speaking = Some(Speaking::On);
                 self.tell(CallEvent::ReplyStarted { at_ms });
             }
-            ServerEvent::PlayoutStopped { .. } => self.tell(CallEvent::ReplyStopped { at_ms }),
+            ServerEvent::PlayoutStopped { .. } => {
+                if self.speaking.is_some() {
+                    self.speaking = Some(Speaking::Until(now + DRAIN));
+                }
+                self.tell(CallEvent::ReplyStopped { at_ms });
+            }
             ServerEvent::PlayoutCleared { .. } => {
                 // Also without speech: an operator or a limit on the server.
                 self.interrupt(now);
@@ -329,10 +342,11 @@ impl Session {
 
     /// Everything of the reply that has not sounded yet is dropped, here and at Twilio.
     fn interrupt(&mut self, now: Instant) {
-        if !self.speaking {
-            return;
+        match self.speaking.take() {
+            None => return,
+            Some(Speaking::Until(over)) if now >= over => return,
+            Some(_) => {}
         }
-        self.speaking = false;
         self.muted = true;
         self.generation += 1;
         self.interruptions += 1;

@@ -11,6 +11,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = arguments.config.load()?;
     aria_bridge::bridge::admissible(&settings).map_err(Failure::Configuration)?;
-    println!("The configuration is valid: {} agents, {} numbers.", settings.agents.len(), settings.numbers.len());
+    println!(
+        "The configuration is valid: {} agents, {} numbers.",
+        settings.agents.len(),
+        settings.numbers.len()
+    );
     Ok(())
 }

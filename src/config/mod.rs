@@ -143,6 +143,8 @@ pub fn is_loopback(url: &Url) -> bool {
 pub struct Sources {
     /// `--config` or `ARIA_CONFIG`; absent: `aria.toml` if it is there, else defaults.
     pub file: Option<PathBuf>,
+    /// The file's text, instead of any file.
+    pub text: Option<String>,
     /// The environment, as name and value.
     pub environment: BTreeMap<String, String>,
 }
@@ -150,6 +152,6 @@ pub struct Sources {
 impl Sources {
     /// The process's own environment.
     pub fn from_process(file: Option<PathBuf>) -> Self {
-        Self { file, environment: std::env::vars().collect() }
+        Self { file, text: None, environment: std::env::vars().collect() }
     }
 }

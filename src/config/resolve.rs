@@ -119,6 +119,12 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
 }
 
 fn read(sources: &Sources) -> Result<raw::File, ConfigError> {
+    if let Some(text) = &sources.text {
+        return toml::from_str(text).map_err(|source| ConfigError::Syntax {
+            path: PathBuf::from("(text)"),
+            source: Box::new(source),
+        });
+    }
     let named = sources.file.clone().or_else(|| sources.environment.get("ARIA_CONFIG").map(PathBuf::from));
     let path = match named {
         Some(path) => path,
@@ -258,16 +264,8 @@ mod tests {
     use super::*;
 
     fn load_text(text: &str, environment: &[(&str, &str)]) -> Result<Settings, ConfigError> {
-        let dir = std::env::temp_dir().join(format!(
-            "aria-config-{}-{:?}",
-            std::process::id(),
-            std::thread::current().id()
-        ));
-        std::fs::write(&dir, text).unwrap();
         let environment = environment.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        let result = load(&Sources { file: Some(dir.clone()), environment });
-        std::fs::remove_file(dir).unwrap();
-        result
+        load(&Sources { text: Some(text.into()), environment, ..Sources::default() })
     }
 
     #[test]

@@ -366,15 +366,15 @@ impl Peer {
     fn audio(&self, packet: &rtp::packet::Packet) -> Option<Packet> {
         let codec =
             self.codecs.iter().find_map(|(pt, c)| (*pt == packet.header.payload_type).then_some(*c))?;
-        let mut audio = Packet::new(
+        let header = &packet.header;
+        Packet::new(
             self.datagram_born,
             codec,
-            packet.header.sequence_number,
-            packet.header.timestamp,
+            header.sequence_number,
+            header.timestamp,
+            header.marker,
             &packet.payload,
-        )?;
-        audio.marker = packet.header.marker;
-        Some(audio)
+        )
     }
 }
 

@@ -263,7 +263,7 @@ impl Running {
             while let Some((to, datagram)) = self.peer.poll_datagram(now) {
                 transmit(&self.socket, to, &datagram);
             }
-            self.sent.record(pipeline::now().since(packet.born));
+            self.sent.record(pipeline::now().saturating_sub(packet.born));
             if !self.first_frame {
                 self.first_frame = true;
                 let _ = self.events.try_send(LegEvent::FirstFrameOut);

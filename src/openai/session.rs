@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_default_agent_asks_for_this() {
-        let settings_ = load(&Sources { file: Some("/dev/null".into()), ..Sources::default() }).unwrap();
+        let settings_ = load(&Sources { text: Some(String::new()), ..Sources::default() }).unwrap();
         let session = settings(&settings_.agent_for("+15551230000"));
         assert_eq!(
             session,

@@ -103,6 +103,18 @@ fn response_done_is_not_the_end_of_speech() {
 }
 
 #[test]
+fn a_reply_that_was_played_to_its_end_cannot_be_interrupted() {
+    let stopped = ServerEvent::PlayoutStopped { response_id: "r1".into() };
+    let mut play = Play::new().speaking();
+    play.model(1_000, stopped.clone());
+    assert_eq!(play.model(1_499, speech()).len(), 1, "the last of it may still sound");
+    let mut play = Play::new().speaking();
+    play.model(1_000, stopped);
+    assert_eq!(play.model(1_500, speech()), []);
+    assert_eq!(play.session.interruptions(), 0);
+}
+
+#[test]
 fn speech_before_any_reply_interrupts_nothing() {
     let mut play = Play::new().ready();
     assert_eq!(play.model(50, speech()), []);

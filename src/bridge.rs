@@ -1,0 +1,138 @@
+//! The whole bridge in one piece: audio threads, the two peers' clients, the web server.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use pipeline::{Priority, Workers, WorkersConfig};
+use tokio::net::TcpListener;
+
+use crate::call::{Inbound, task};
+use crate::config::{Secret, Settings, is_loopback};
+use crate::hosting::{Line, Registry, Switchboard, drain};
+use crate::openai::connect::Client;
+use crate::{http, tools, twilio};
+
+/// The key that the simulated model is given. It opens nothing.
+pub const SIMULATED_KEY: &str = "sk-simulated";
+
+/// Why the bridge does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The audio threads.
+    #[error("audio threads: {0}")]
+    Audio(String),
+    /// A client of one of the peers.
+    #[error("{0}")]
+    Client(String),
+    /// The listening socket.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// Binds the listening socket. Must be called within a tokio runtime.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    http::bind(address).map_err(|source| StartError::Listen { address, source })
+}
+
+/// Whether these settings may serve: on a public address neither forged webhooks nor a simulated model are acceptable.
+pub fn admissible(settings: &Settings) -> Result<(), String> {
+    if settings.public_url_is_loopback() {
+        return Ok(());
+    }
+    if settings.twilio.auth_token.is_none() {
+        return Err(format!(
+            "TWILIO_AUTH_TOKEN is not set and the public URL {} is not on this machine: anyone could forge calls. Set it",
+            settings.public_url
+        ));
+    }
+    if settings.openai.api_key.is_none() && !is_loopback(&settings.openai.base_url) {
+        return Err(format!(
+            "OPENAI_API_KEY is not set and the public URL {} is not on this machine: callers would talk to the simulated model. Set it",
+            settings.public_url
+        ));
+    }
+    Ok(())
+}
+
+struct Calls(Arc<task::Deps>);
+
+impl Switchboard for Calls {
+    fn answer(&self, inbound: Inbound) -> Arc<dyn Line> {
+        Arc::new(task::spawn(inbound, &self.0))
+    }
+}
+
+/// A bridge that listens but does not serve yet.
+pub struct Bridge {
+    listener: TcpListener,
+    app: Arc<http::App>,
+    deps: Arc<task::Deps>,
+}
+
+impl Bridge {
+    /// Starts the audio threads. `listener` is the bound socket ([`listen`]): who wants a free port knows it before the rest starts.
+    pub fn start(
+        settings: Settings,
+        listener: TcpListener,
+        prometheus: Option<PrometheusHandle>,
+    ) -> Result<Self, StartError> {
+        let workers =
+            Workers::start(WorkersConfig { cores: settings.audio.cores.clone(), ..WorkersConfig::default() })
+                .map_err(|e| StartError::Audio(e.to_string()))?;
+        let key = settings.openai.api_key.clone().unwrap_or_else(|| Secret::new(SIMULATED_KEY));
+        let deps = Arc::new(task::Deps {
+            model: Client::new(&settings.openai, key).map_err(|e| StartError::Client(e.to_string()))?,
+            workers: Arc::new(workers),
+            twilio: twilio::rest::Client::new(&settings.twilio),
+            tools: tools::Runner::new(&settings.tool_private_hosts).map_err(StartError::Client)?,
+            settings: Arc::new(settings),
+        });
+        let app = Arc::new(http::App::new(&deps.settings, Arc::new(Calls(Arc::clone(&deps))), prometheus));
+        Ok(Self { listener, app, deps })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The calls.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.app.registry
+    }
+
+    /// How the audio threads are placed, in words.
+    pub fn audio_threads(&self) -> String {
+        let place = |load: pipeline::WorkerLoad| {
+            let core = load.core.map_or("not pinned".to_owned(), |core| format!("core {core}"));
+            let priority = match load.priority {
+                Priority::Normal => "normal priority".to_owned(),
+                Priority::RealTime => "real-time priority".to_owned(),
+                Priority::Nice(nice) => format!("nice {nice} (real time not allowed: raise RLIMIT_RTPRIO)"),
+                Priority::Denied(_) => {
+                    "normal priority (no other allowed: raise RLIMIT_RTPRIO or RLIMIT_NICE)".to_owned()
+                }
+                Priority::Unsupported => "normal priority (no other known on this system)".to_owned(),
+            };
+            format!("{core}, {priority}, up to {} calls", load.capacity)
+        };
+        self.deps.workers.load().into_iter().map(place).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Serves until `stop` resolves; then no call is admitted any more and living ones have their time to end. When `hurry` resolves
+    /// they are ended at once.
+    pub async fn serve(self, stop: impl Future, hurry: impl Future) -> std::io::Result<()> {
+        let limit: Duration = self.deps.settings.limits.drain;
+        let registry = Arc::clone(&self.app.registry);
+        http::serve(self.listener, self.app, async move { drain::drain(&registry, limit, stop, hurry).await })
+            .await
+    }
+}

@@ -1,0 +1,144 @@
+//! `aria demo`: one call in front of the user, from the webhook to the hang-up, on loopback and real protocols.
+
+mod live;
+mod report;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use aria_bridge::bridge::{Bridge, listen};
+use aria_bridge::config::{Secret, Settings, Sources};
+use aria_bridge::telemetry;
+use clap::ValueEnum;
+use sim::desk::{Desk, DeskConfig};
+use sim::model::{ModelConfig, ModelServer};
+use sim::phone::{CallPlan, Phone, PhoneConfig, Script};
+use tokio::sync::oneshot;
+
+use super::Failure;
+
+/// What the simulated Twilio signs with. It protects nothing: everything stays on this machine.
+const DEMO_TOKEN: &str = "demo-auth-token";
+const ACCOUNT_SID: &str = "AC00000000000000000000000000000001";
+/// A call that takes longer has gone wrong.
+const CALL_LIMIT: Duration = Duration::from_secs(90);
+/// How long the bridge may take to let go of an ended call.
+const RELEASE_LIMIT: Duration = Duration::from_secs(6);
+
+/// The caller's part. It fits the simulated model's default script: a question, a long answer that is interrupted, a city to look up.
+const CALLER: &str = "
+wait-speech
+wait-silence 700ms
+say something-wrong
+wait-speech
+wait-silence 900ms
+say last-call
+interrupt 2s lima
+wait-silence 400ms
+wait-speech
+wait-silence 1500ms
+say thank-you
+wait-speech
+wait-silence 800ms
+hangup
+";
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// What the model's leg speaks.
+    #[arg(long, value_enum, default_value_t = Codec::Opus)]
+    codec: Codec,
+    /// Where the stereo recording goes: the caller left, ARIA right.
+    #[arg(long, default_value = "aria-demo.wav")]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Codec {
+    Opus,
+    Pcmu,
+}
+
+pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    telemetry::log("warn");
+    let desk = Desk::start(DeskConfig::default()).context("the simulated desk")?;
+    let model = ModelServer::start(ModelConfig::default()).context("the simulated model")?;
+    let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).map_err(anyhow::Error::from)?;
+    let bridge_url = format!("http://{}", listener.local_addr().context("listening socket")?);
+    let phone = Phone::start(PhoneConfig {
+        auth_token: Some(DEMO_TOKEN.into()),
+        account_sid: ACCOUNT_SID.into(),
+        ..PhoneConfig::new(bridge_url.parse().context("the bridge's address")?)
+    })
+    .await
+    .context("the simulated phone")?;
+
+    let settings =
+        settings(arguments.codec, &bridge_url, &model.base_url(), phone.api_url().as_str(), &desk.url())?;
+    let bridge = Bridge::start(settings, listener, None).map_err(anyhow::Error::from)?;
+    println!("ARIA demo: a simulated caller, a simulated model, everything between them real.");
+    println!("audio threads: {}\n", bridge.audio_threads());
+
+    let registry = bridge.registry().clone();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(bridge.serve(stopped, std::future::pending::<()>()));
+
+    let watching = tokio::spawn(live::watch(registry.clone()));
+    let script: Script = CALLER.parse().context("the caller's script")?;
+    let call = phone.call(CallPlan { script, limit: CALL_LIMIT, ..CallPlan::default() }).await;
+    // The record is complete once the call has let go of everything.
+    let released = tokio::time::timeout(RELEASE_LIMIT, registry.empty()).await.is_ok();
+    let observed = watching.await.context("the display")?;
+
+    let evidence = report::Evidence {
+        snapshot: registry.snapshot(&call.call_sid),
+        sessions: model.sessions(),
+        lookups: desk.requests(),
+        interruptions: observed.interruptions,
+        released,
+        call,
+    };
+    evidence.call.write_wav(&arguments.out).context("cannot write the recording")?;
+    report::print(&evidence);
+    println!("\nrecording: {} (caller left, ARIA right)", arguments.out.display());
+    let _ = stop.send(());
+    let _ = serving.await;
+    if report::verdict(&evidence) { Ok(()) } else { Err(Failure::Shown) }
+}
+
+fn settings(codec: Codec, bridge: &str, model: &str, twilio: &str, desk: &str) -> Result<Settings, Failure> {
+    let codec = match codec {
+        Codec::Opus => "opus",
+        Codec::Pcmu => "pcmu",
+    };
+    let file = format!(
+        r#"
+        [agents.default]
+        instructions = "You are ARIA, the receptionist. Be brief."
+        greeting = "Greet the caller and ask how you can help."
+        codec = "{codec}"
+        [[agents.default.tools]]
+        type = "http"
+        name = "lookup"
+        description = "Looks up the branch office of a city."
+        url = "{desk}"
+        parameters = {{ type = "object", properties = {{ city = {{ type = "string" }} }}, required = ["city"] }}
+        [tools]
+        private_hosts = ["127.0.0.1"]
+        "#
+    );
+    let environment = [
+        ("ARIA_PUBLIC_URL", bridge),
+        ("OPENAI_BASE_URL", model),
+        ("OPENAI_API_KEY", aria_bridge::bridge::SIMULATED_KEY),
+        ("TWILIO_API_URL", twilio),
+        ("TWILIO_ACCOUNT_SID", ACCOUNT_SID),
+    ];
+    let environment = environment.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let mut settings =
+        aria_bridge::config::load(&Sources { text: Some(file), environment, ..Sources::default() })?;
+    settings.twilio.auth_token = Some(Secret::new(DEMO_TOKEN));
+    Ok(settings)
+}

@@ -73,6 +73,7 @@ class Call:
         self.peer = RTCPeerConnection()
         self.voice = Voice()
         self.heard = array.array("h")
+        self.heard_rate = RATE
         self.frames = 0
         self.events = []
         self.largest_event = 0
@@ -130,6 +131,8 @@ class Call:
             except aiortc.mediastreams.MediaStreamError:
                 return
             samples = array.array("h", bytes(frame.planes[0])[: 2 * frame.samples * len(frame.layout.channels)])
+            # G.711 stays at 8 kHz.
+            self.heard_rate = frame.sample_rate
             self.heard.extend(samples[:: len(frame.layout.channels)])
             self.frames += 1
 
@@ -143,22 +146,23 @@ class Call:
             "events": self.events,
             "largest_event": self.largest_event,
             "frames": self.frames,
-            **tone(self.heard),
+            **tone(self.heard, self.heard_rate),
         }
 
 
-def tone(samples):
+def tone(samples, rate):
     """Seconds of loud sound and its frequency by zero crossings, over whole 20 ms blocks."""
+    size = rate // 50
     seconds = crossings = spans = 0.0
-    for start in range(0, len(samples) - FRAME, FRAME):
-        block = samples[start : start + FRAME]
-        if math.sqrt(sum(s * s for s in block) / FRAME) < 1_000:
+    for start in range(0, len(samples) - size, size):
+        block = samples[start : start + size]
+        if math.sqrt(sum(s * s for s in block) / size) < 1_000:
             continue
         seconds += 0.02
-        rising = [i - block[i] / (block[i] - block[i - 1]) for i in range(1, FRAME) if block[i - 1] < 0 <= block[i]]
+        rising = [i - block[i] / (block[i] - block[i - 1]) for i in range(1, size) if block[i - 1] < 0 <= block[i]]
         if len(rising) > 1:
             crossings += len(rising) - 1
-            spans += (rising[-1] - rising[0]) / RATE
+            spans += (rising[-1] - rising[0]) / rate
     return {"tone_seconds": round(seconds, 2), "tone_hz": round(crossings / spans, 1) if spans else 0.0}
 
 

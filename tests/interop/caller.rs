@@ -144,11 +144,11 @@ async fn talk(client: &Client, base: &Url, index: usize, codecs: &[ModelCodec], 
     workers.shutdown();
 
     let seen = &report.calls[index];
-    eprintln!(
+    report::tell(&format!(
         "{} in {expected:?}: answer {granted:?}, set up {set_up:?}; we heard {seconds:.2} s of {hz:.1} Hz, it heard {:.2} s of {:.1} Hz in {} \
          frames; closed after {ours:?} here, {theirs:?} there",
         report.stack, seen.tone_seconds, seen.tone_hz, seen.frames
-    );
+    ));
     assert!(seconds >= TONE_SECONDS && close_to(hz, MODEL_HZ), "we heard {seconds:.2} s of {hz:.1} Hz");
     assert!(close_to(seen.tone_hz, CALLER_HZ), "the peer heard {:.1} Hz", seen.tone_hz);
     assert_eq!(seen.channel.as_deref(), Some("oai-events"));
@@ -164,7 +164,6 @@ async fn be_hung_up_on(client: &Client) {
     let asked = Instant::now();
     client.hang_up(&leg.call_id).await;
     while !matches!(leg.event().await, LegEvent::Lost) {}
-    eprintln!("hung up on: known after {:?}", asked.elapsed());
     assert!(asked.elapsed() < CLOSED, "known after {:?}", asked.elapsed());
     timeout(STEP, leg.task).await.expect("the leg's task ends").expect("without a panic");
 }

@@ -43,7 +43,9 @@ impl Peer {
         if !installed {
             let required = std::env::var("ARIA_INTEROP").is_ok_and(|v| v == "required");
             assert!(!required, "{name} is required (ARIA_INTEROP) and not installed: see tests/interop.rs");
-            eprintln!("SKIPPED: no call with {name}, its packages are not installed: see tests/interop.rs");
+            super::report::tell(&format!(
+                "SKIPPED: no call with {name}: not installed, see tests/interop.rs"
+            ));
             return None;
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);

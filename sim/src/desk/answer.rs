@@ -14,6 +14,8 @@ use super::DeskFault;
 
 /// Bytes of one piece of a huge body.
 const PIECE: usize = 64 * 1024;
+/// From the first half of a cut body to the break.
+const CUT_AFTER: Duration = Duration::from_millis(20);
 
 /// The record of a city or a caller; every city has one, so that a script may name any.
 pub(super) fn record(question: &Value) -> Option<Value> {
@@ -52,8 +54,15 @@ pub(super) async fn of(fault: &DeskFault, body: &[u8]) -> Response {
             response
         }
         DeskFault::Cut => {
-            let pieces = [Ok(Bytes::from_static(b"{\"city\":")), Err(io::Error::other("cut on purpose"))];
-            as_json(Body::from_stream(stream::iter(pieces)))
+            let pieces = stream::unfold(Some(Bytes::from_static(b"{\"city\":")), |half| async move {
+                if let Some(half) = half {
+                    return Some((Ok(half), None));
+                }
+                // The head and the first half must leave before the connection breaks.
+                tokio::time::sleep(CUT_AFTER).await;
+                Some((Err(io::Error::other("cut on purpose")), None))
+            });
+            as_json(Body::from_stream(pieces))
         }
     }
 }

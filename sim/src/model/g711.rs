@@ -28,7 +28,7 @@ pub(crate) fn alaw_encode(sample: i16) -> u8 {
     let code = if magnitude < 64 {
         magnitude >> 1
     } else {
-        let exponent = 31 - magnitude.leading_zeros() as i32 - 5;
+        let exponent = 31 - magnitude.leading_zeros() as i32 - 4;
         (exponent << 4) | (magnitude >> exponent & 0x0f)
     };
     (code as u8 | sign) ^ 0x55

@@ -241,10 +241,6 @@ impl Settings {
         &self.value
     }
 
-    pub(crate) fn model(&self) -> &str {
-        self.value["model"].as_str().unwrap_or_default()
-    }
-
     /// How turns are found; `None` is push to talk.
     pub(crate) fn vad(&self) -> Option<VadSettings> {
         let detection = &self.value["audio"]["input"]["turn_detection"];

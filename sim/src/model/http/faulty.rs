@@ -18,6 +18,8 @@ type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// Bytes of one piece of a huge body.
 const PIECE: usize = 64 * 1024;
+/// From the first half of a truncated body to the break.
+const CUT_AFTER: Duration = Duration::from_millis(20);
 
 /// The answer of a fault that needs no session.
 pub(super) fn before(fault: &HttpFault) -> Option<Answer> {
@@ -75,8 +77,15 @@ pub(super) fn after(fault: Option<&HttpFault>, call_id: &str, sdp: String) -> Re
         Some(HttpFault::TruncatedBody) => {
             let length = sdp.len();
             let half = Bytes::from(sdp.into_bytes()).slice(..length / 2);
-            let pieces = [Ok(half), Err(io::Error::other("cut on purpose"))];
-            let mut response = answer(Body::from_stream(stream::iter(pieces)), id, kind);
+            let pieces = stream::unfold(Some(half), |half| async move {
+                if let Some(half) = half {
+                    return Some((Ok(half), None));
+                }
+                // The head and the first half must leave before the connection breaks.
+                tokio::time::sleep(CUT_AFTER).await;
+                Some((Err(io::Error::other("cut on purpose")), None))
+            });
+            let mut response = answer(Body::from_stream(pieces), id, kind);
             response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
             response
         }

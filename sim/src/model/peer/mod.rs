@@ -1,5 +1,8 @@
 //! One session's peer connection: a socket, str0m, and what connects them to the conversation.
 
+mod channel;
+mod media;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -11,23 +14,20 @@ use serde_json::Value;
 use str0m::channel::ChannelId;
 use str0m::media::Mid;
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{RtpPacket, RtpWrite, Ssrc};
+use str0m::rtp::Ssrc;
 use str0m::{Event, IceConnectionState, Input, Output as RtcOutput, Rtc};
 
 use super::codec::Payload;
-use super::ear::{Ear, Received};
+use super::ear::Ear;
 use super::faults::MediaFaults;
-use super::output::Beat;
-use super::pacer::{Frame, Pacer};
+use super::pacer::Pacer;
 use super::record::{End, Happening, Log};
-use super::session::{Output, Session};
+use super::session::Session;
 use super::spray::Sprayer;
 use crate::network::Network;
 
 /// Datagrams read in one turn, so that one client cannot starve the others of its thread.
 const DATAGRAMS_A_TURN: usize = 64;
-/// Messages that wait for room in the data channel; later ones are dropped and remarked.
-const MAX_UNSENT: usize = 4096;
 /// A session that never connected is given up after this.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// Time for the last packets (SCTP shutdown, DTLS `close_notify`) to leave.
@@ -36,8 +36,6 @@ const CLOSE_WITHIN: Duration = Duration::from_millis(200);
 const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Largest datagram that is read.
 const MAX_DATAGRAM: usize = 2048;
-/// Streams learned from packets when the offer named none.
-const MAX_LEARNED_STREAMS: u32 = 8;
 
 /// The parts of a peer that setting it up yields.
 pub(crate) struct Parts {
@@ -208,20 +206,6 @@ impl Peer {
         }
     }
 
-    /// An offer need not name its SSRC; with one audio line every stream belongs to it.
-    fn learn_stream(&mut self, bytes: &[u8]) {
-        let is_rtp = is_rtp(bytes) && !(64..96).contains(&(bytes[1] & 0x7f));
-        let (Some(mid), true) = (self.parts.audio, is_rtp && self.learned < MAX_LEARNED_STREAMS) else {
-            return;
-        };
-        let ssrc = Ssrc::from(u32::from_be_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]));
-        let mut direct = self.parts.rtc.direct_api();
-        if direct.stream_rx(&ssrc).is_none() {
-            direct.expect_stream_rx(ssrc, None, mid, None);
-            self.learned += 1;
-        }
-    }
-
     fn input(&mut self, input: Input<'_>) {
         match self.parts.rtc.handle_input(input) {
             Ok(()) => self.pump(),
@@ -319,107 +303,6 @@ impl Peer {
 
     fn remark(&self, remark: String) {
         self.parts.log.note(self.age(Instant::now()), super::record::Note::Remark(remark));
-    }
-
-    fn hear(&mut self, packet: &RtpPacket, age: Duration) {
-        let received = Received {
-            payload_type: *packet.header.payload_type,
-            sequence: packet.header.sequence_number,
-            timestamp: packet.header.timestamp,
-            payload: &packet.payload,
-            at: packet.timestamp,
-        };
-        let samples = self.parts.ear.take(&received, &mut self.parts.log.record().rtp_in);
-        if !samples.is_empty() {
-            self.parts.log.hear(&samples);
-            self.parts.session.hear(&samples, age);
-            self.flush(Instant::now());
-        }
-    }
-
-    /// Sends the RTP that is due.
-    fn pace(&mut self, now: Instant) {
-        if self.parts.session.is_playing() {
-            self.parts.pacer.wake(now);
-        }
-        while let Some(due) = self.parts.pacer.due(now) {
-            let age = self.age(due);
-            match self.parts.session.beat(age) {
-                Beat::Frame { payload, first } => {
-                    let frame = self.parts.pacer.speech(due, payload, first);
-                    self.flush(now);
-                    self.write(frame, due);
-                    let late = Instant::now().saturating_duration_since(due);
-                    let mut record = self.parts.log.record();
-                    record.rtp_out.packets += 1;
-                    record.rtp_out.lateness.record(late);
-                    record.rtp_out.first_after.get_or_insert(age);
-                    record.rtp_out.lost = self.parts.network.lost();
-                }
-                Beat::Nothing if self.parts.session.is_playing() => {
-                    // Generation has fallen behind the playout: the beat goes on without a packet.
-                }
-                Beat::Nothing => {
-                    let plan = Arc::clone(self.parts.session.plan());
-                    if let Some(frame) = self.parts.pacer.nothing(due, &plan.silence.frames) {
-                        self.write(frame, due);
-                        self.parts.log.record().rtp_out.silent += 1;
-                    }
-                }
-            }
-        }
-    }
-
-    fn write(&mut self, frame: Frame, due: Instant) {
-        let ssrc = self.parts.ssrc;
-        let packet = RtpWrite::new(
-            self.parts.sends.payload_type.into(),
-            frame.sequence.into(),
-            frame.timestamp,
-            due,
-            frame.payload,
-        );
-        if let Some(stream) = self.parts.rtc.direct_api().stream_tx(&ssrc) {
-            stream.write_rtp(packet.marker(frame.marker));
-        }
-        self.pump();
-    }
-
-    /// Moves what the session has to say into the data channel and the record.
-    fn flush(&mut self, now: Instant) {
-        let age = self.age(now);
-        while let Some(output) = self.parts.session.poll() {
-            match output {
-                Output::Note(note) => self.parts.log.note(age, note),
-                Output::Expired => self.leaving = Some((End::Expired, now + LAST_WORDS)),
-                Output::Event(event) => {
-                    let text = event.to_string();
-                    self.parts.log.server_event(age, event);
-                    self.queue(text);
-                }
-                Output::Raw(text) => {
-                    self.parts.log.server_event(age, Value::String(text.clone()));
-                    self.queue(text);
-                }
-            }
-        }
-        let Some(id) = self.channel else { return self.unsent.clear() };
-        while let Some(text) = self.unsent.pop_front() {
-            let Some(mut channel) = self.parts.rtc.channel(id) else { return };
-            match channel.write(false, text.as_bytes()) {
-                Ok(true) => {}
-                Ok(false) => return self.unsent.push_front(text),
-                Err(error) => self.remark(format!("a message of {} bytes was not sent: {error}", text.len())),
-            }
-        }
-    }
-
-    fn queue(&mut self, text: String) {
-        if self.unsent.len() < MAX_UNSENT {
-            self.unsent.push_back(text);
-        } else {
-            self.remark("the data channel is stuck: a message was dropped".to_owned());
-        }
     }
 
     fn run_faults(&mut self, now: Instant) {

@@ -57,8 +57,9 @@ impl FromRequest<Arc<App>> for Webhook {
             let urls = app.public.signed_by_webhook(target);
             if !app.verifier.verify(&urls, &form, signature.unwrap_or_default(), header(SETTINGS_HEADER)) {
                 if app.refused("signature_wrong") {
-                    // Names and no values: enough to see what a proxy changed.
-                    tracing::warn!(url = urls[0], parameters = ?form, "a webhook's signature is wrong");
+                    // Names and no values, in the query neither: enough to see what a proxy changed.
+                    let url = urls[0].split('?').next();
+                    tracing::warn!(url, parameters = ?form, "a webhook's signature is wrong");
                 }
                 return Err(StatusCode::FORBIDDEN.into_response());
             }

@@ -21,6 +21,9 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 pub const TOKEN: &str = "f00dfacef00dfacef00dfacef00dface";
 pub const ACCOUNT: &str = "AC00000000000000000000000000000001";
 
+/// Streams that attach before a test asks for them.
+const ATTACHED: usize = 1000;
+
 /// What a call holds while a stream is attached.
 pub struct Far {
     pub start: Start,
@@ -68,7 +71,7 @@ pub struct Call {
     pub inbound: Inbound,
     ended: watch::Sender<Option<CallEnd>>,
     observers: broadcast::Sender<CallEvent>,
-    attached: mpsc::UnboundedSender<Far>,
+    attached: mpsc::Sender<Far>,
 }
 
 fn workers() -> &'static Workers {
@@ -89,7 +92,7 @@ impl Line for Call {
             let (events_in, events) = mpsc::channel(256);
             let stats = ports.control.stats();
             let far = Far { start, model: ports.model, control: ports.control, commands, events };
-            self.attached.send(far).map_err(|_| AttachError::Ended)?;
+            self.attached.try_send(far).map_err(|_| AttachError::Ended)?;
             Ok(Attached {
                 port: ports.media,
                 bell,
@@ -146,7 +149,7 @@ impl Call {
 pub struct Desk {
     pub begun: AtomicUsize,
     pub calls: Mutex<BTreeMap<String, Arc<Call>>>,
-    attached: mpsc::UnboundedSender<Far>,
+    attached: mpsc::Sender<Far>,
 }
 
 impl Switchboard for Desk {
@@ -169,7 +172,7 @@ pub struct Host {
     pub app: Arc<App>,
     pub desk: Arc<Desk>,
     pub public: String,
-    attached: tokio::sync::Mutex<mpsc::UnboundedReceiver<Far>>,
+    attached: tokio::sync::Mutex<mpsc::Receiver<Far>>,
     _stop: oneshot::Sender<()>,
 }
 
@@ -177,6 +180,27 @@ pub struct Host {
 pub fn prometheus() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().expect("the first recorder")).clone()
+}
+
+/// Everything this process logs, at the finest level.
+pub fn log() -> &'static Mutex<Vec<u8>> {
+    struct Sink;
+    impl std::io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            LOG.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+    static STARTED: OnceLock<()> = OnceLock::new();
+    STARTED.get_or_init(|| {
+        let log = tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::TRACE);
+        log.with_writer(|| Sink).with_ansi(false).init();
+    });
+    &LOG
 }
 
 /// How often `name{…label…}` was counted.
@@ -193,6 +217,16 @@ impl Host {
 
     /// With more environment; `ARIA_PUBLIC_URL` is the loopback address unless given.
     pub async fn with(environment: &[(&str, &str)]) -> Self {
+        Self::made(environment, 10_000, 100_000).await
+    }
+
+    /// With room for so many calls, and so many new ones a second.
+    pub async fn limited(max_calls: usize, calls_per_second: u32) -> Self {
+        Self::made(&[], max_calls, calls_per_second).await
+    }
+
+    async fn made(environment: &[(&str, &str)], max_calls: usize, calls_per_second: u32) -> Self {
+        let _ = log();
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let mut all = BTreeMap::from([
@@ -203,9 +237,9 @@ impl Host {
         all.extend(environment.iter().map(|(name, value)| (name.to_string(), value.to_string())));
         let public = all["ARIA_PUBLIC_URL"].clone();
         let mut settings = load(&Sources { environment: all, ..Sources::default() }).unwrap();
-        settings.limits.calls_per_second = 100_000;
-        settings.limits.max_calls = 10_000;
-        let (attached_in, attached) = mpsc::unbounded_channel();
+        settings.limits.calls_per_second = calls_per_second;
+        settings.limits.max_calls = max_calls;
+        let (attached_in, attached) = mpsc::channel(ATTACHED);
         let desk =
             Arc::new(Desk { begun: AtomicUsize::new(0), calls: Mutex::default(), attached: attached_in });
         let app = Arc::new(App::new(&settings, desk.clone(), Some(prometheus())));

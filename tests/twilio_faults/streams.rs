@@ -211,6 +211,61 @@ async fn fault_10_other_tracks_and_formats_are_refused_and_never_mixed_in() {
     assert_eq!(packets.iter().map(|p| p.1).collect::<Vec<_>>(), [160]);
 }
 
+/// A peer that speaks but does not listen: what waits for it is bounded, frames that come too late are dropped, and it is given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_18_a_peer_that_does_not_read_is_given_up() {
+    let host = Host::new().await;
+    let (call, token) = ring(&host).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = Stream::over(&host, socket.connect(host.address).await.unwrap()).await;
+    stream.start(&call, &token).await;
+    let mut far = host.far().await;
+    let (slow_before, mut beat) =
+        (counted("aria_stream_ends_total", "slow_peer"), tokio::time::interval(Duration::from_millis(20)));
+    let begun = Instant::now();
+    let mut sequence = 0u16;
+    let closed = loop {
+        beat.tick().await;
+        let stamp = u32::from(sequence) * 160;
+        let packet =
+            Packet::new(pipeline::now(), ModelCodec::Pcmu, sequence, stamp, sequence == 0, &[0x21; 160]);
+        // Full is what a peer that does not read leads to.
+        let _ = far.model.push(packet.unwrap());
+        let message = stream.media_message(100 + 20 * u64::from(sequence), "f39/").to_string();
+        let _ = stream.ws.get_mut().write_all(&crate::twilio::frame(0x81, message.as_bytes())).await;
+        sequence += 1;
+        match far.events.try_recv() {
+            Ok(MediaEvent::Closed { why }) => break why,
+            _ if begun.elapsed() > Duration::from_secs(30) => panic!("never given up"),
+            _ => {}
+        }
+    };
+    assert_eq!(closed, MediaClosed::Lost);
+    assert_eq!(counted("aria_stream_ends_total", "slow_peer"), slow_before + 1);
+    // Five seconds of patience, and what the kernel took before.
+    println!("given up after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+}
+
+/// Ten seconds of sound at once: a second of it is kept, and what comes behind is on time again.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_23_a_burst_does_not_delay_what_follows() {
+    let host = Host::new().await;
+    let (mut stream, mut far, _) = Stream::of_call(&host).await;
+    for i in 0..500u64 {
+        stream.sound(100 + 20 * i, 160).await;
+    }
+    let kept = far.packets().await.len();
+    assert!((40..500).contains(&kept), "{kept}");
+    stream.sound(10_100, 160).await;
+    let sent = Instant::now();
+    while far.model.pop().is_none() {
+        assert!(sent.elapsed() < Duration::from_millis(200));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// Killed at random bytes of a message, by FIN and by RST: the call hears of it within a second.
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_20_a_connection_that_breaks_is_noticed() {

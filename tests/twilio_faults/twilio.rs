@@ -121,10 +121,14 @@ pub struct Stream {
 impl Stream {
     /// Upgraded with a good signature.
     pub async fn open(host: &Host) -> Self {
+        Self::over(host, TcpStream::connect(host.address).await.unwrap()).await
+    }
+
+    /// The same over a connection of one's own.
+    pub async fn over(host: &Host, tcp: TcpStream) -> Self {
         let target = media_target(host);
         let mut request = format!("ws://{}/api/twilio/media", host.address).into_client_request().unwrap();
         request.headers_mut().insert("x-twilio-signature", sign(TOKEN, &target, &[]).parse().unwrap());
-        let tcp = TcpStream::connect(host.address).await.unwrap();
         tcp.set_nodelay(true).unwrap();
         let (ws, _) = client_async(request, tcp).await.unwrap();
         Self { ws, sid: new_sid().replace("CA", "MZ"), sequence: 1, chunk: 1 }

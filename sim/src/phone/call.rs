@@ -319,6 +319,10 @@ impl Call {
             Verb::Play { url } => self.play(url).await,
             Verb::Pause { seconds } => self.sound(silence(Duration::from_secs(seconds.into()))).await,
             Verb::Hangup => Next::End(Ended::new(EndedBy::Document, "<Hangup>")),
+            Verb::Reject { .. } if self.line.is_some() => {
+                self.warn(twiml::Warning::new(12_200, "<Reject> after the answer"));
+                Next::On
+            }
             Verb::Reject { .. } => Next::End(Ended::new(EndedBy::Document, "<Reject>")),
             Verb::Redirect(target) => Next::Fetch(target, self.set.identity.params("in-progress")),
             Verb::Dial(dial) => self.dial(dial).await,

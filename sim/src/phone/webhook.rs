@@ -150,7 +150,7 @@ impl Asker {
         match fault {
             SignatureFault::None => Some(signature::sign(token?, url, params)),
             SignatureFault::WrongToken => {
-                Some(signature::sign("0123456789abcdef0123456789abcdef", url, params))
+                Some(signature::sign(&format!("{}x", token.unwrap_or("-")), url, params))
             }
             SignatureFault::WrongUrl => {
                 Some(signature::sign(token.unwrap_or("-"), &format!("{url}x"), params))

@@ -21,6 +21,8 @@ pub struct Element {
     pub children: Vec<Element>,
     /// All text inside it, that of inner elements included where they stand, unescaped.
     pub text: String,
+    /// Whether some of the text is its own, and more than blanks.
+    pub has_text: bool,
 }
 
 impl Element {
@@ -104,7 +106,10 @@ fn close(done: Element, open: &mut [Element], root: &mut Option<Element>) -> Res
 
 fn append(content: &str, open: &mut [Element]) -> Result<(), String> {
     match open.last_mut() {
-        Some(parent) => parent.text.push_str(content),
+        Some(parent) => {
+            parent.text.push_str(content);
+            parent.has_text |= !content.trim().is_empty();
+        }
         None if content.trim().is_empty() => {}
         None => return Err("text outside the root".into()),
     }

@@ -77,7 +77,7 @@ pub fn parse(text: &str) -> Result<Document, TwimlError> {
     }
     let mut warnings = Vec::new();
     root.only_attributes(&[], &mut warnings);
-    if !root.text.trim().is_empty() {
+    if root.has_text {
         warnings.push(Warning::new(12_200, "text in <Response>"));
     }
     let verbs =

@@ -369,3 +369,7 @@ impl Drop for Slot {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "call_tests.rs"]
+mod tests;

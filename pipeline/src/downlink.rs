@@ -37,8 +37,9 @@ pub struct Downlink {
     pcm: Samples,
     /// When the first frame of `pcm` is due.
     ready: Nanos,
-    /// When what it came from arrived.
+    /// When what it came from arrived, and what came last.
     born: Nanos,
+    born_last: Nanos,
     /// The codec played last: it conceals what is lost after it.
     codec: ModelCodec,
     voiced: bool,
@@ -102,6 +103,7 @@ impl Downlink {
             pcm: Samples::new(format.rate.samples(PCM_MS + FRAME_MS)),
             ready: Nanos(0),
             born: Nanos(0),
+            born_last: Nanos(0),
             codec: ModelCodec::Opus,
             voiced: false,
             open: true,
@@ -214,7 +216,7 @@ impl Downlink {
                 pcm: &mut self.pcm,
             };
             let mut born = due;
-            let mut played = None;
+            let mut played = false;
             match playout {
                 Playout::Packet(packet) => {
                     born = packet.born;
@@ -222,7 +224,7 @@ impl Downlink {
                     if !player.packet(packet) {
                         stats.decode_errors.add(1);
                     }
-                    played = Some(());
+                    played = true;
                 }
                 Playout::Fec { successor, lost } => player.recover(successor, lost),
                 Playout::Conceal(length) => player.conceal(self.codec, length),
@@ -239,10 +241,11 @@ impl Downlink {
             } else {
                 self.ready = self.ready.max(due);
             }
+            self.born_last = born;
             if self.pcm.len > before {
                 let made = &self.pcm.buffer[before..self.pcm.len];
                 self.voiced = !is_silent(made);
-                if played.is_some() && !self.voiced {
+                if played && !self.voiced {
                     self.shorten(before);
                 }
             }
@@ -254,10 +257,13 @@ impl Downlink {
         Some(self.cut(whole))
     }
 
-    /// Samples of silence are left out as far as the buffer is deeper than it need be.
+    /// Silence is left out as far as the buffer is deeper than it need be: whole frames or packets of it, because
+    /// what is left of one would wait for the next.
     fn shorten(&mut self, before: usize) {
         let rate = self.format.rate;
-        let cut = self.jitter.excess().samples(rate).min(self.pcm.len - before);
+        let made = self.pcm.len - before;
+        let piece = made.min(self.frame_samples());
+        let cut = self.jitter.excess().samples(rate).min(made) / piece * piece;
         if cut > 0 {
             self.pcm.len -= cut;
             self.jitter.handle_cut(Ticks::of_samples(cut, rate));
@@ -282,6 +288,7 @@ impl Downlink {
         frame.generation = self.generation;
         self.time += whole as u64;
         self.pcm.consume(whole);
+        self.born = self.born_last;
         self.ready += Ticks::from_millis(i64::from(FRAME_MS)).duration();
         (frame, silent)
     }
@@ -407,3 +414,7 @@ impl Player<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "downlink_tests.rs"]
+mod tests;

@@ -17,12 +17,15 @@ use std::time::Duration;
 
 use crate::conceal::{MAX_BLIND, MAX_CONCEALED};
 use crate::delay::DelayEstimator;
-use crate::frame::{FRAME_MS, ModelCodec, Packet};
+use crate::frame::{ModelCodec, Packet};
 use crate::opus;
-use crate::units::{Nanos, RtpTime, SampleRate, SeqNo, Ticks};
+use crate::playout::Play;
+pub use crate::playout::{JitterCounts, Playout};
+pub use crate::store::CAPACITY;
+use crate::store::Store;
+use crate::timeline::{Head, REMEMBERED, length_of};
+use crate::units::{Nanos, SeqNo, Ticks};
 
-/// Packets held. With 20 ms packets this is far beyond the delay limit; it bounds memory against shorter ones.
-pub const CAPACITY: usize = 64;
 /// With nothing to play for so long after the due time, the sender has stopped rather than lost packets. Longer takes
 /// pauses for stalls and learns a delay from them; shorter takes stalls for pauses.
 pub const IDLE_AFTER: Duration = Duration::from_millis(120);
@@ -32,8 +35,8 @@ pub const SHRINK_PER_PACKET: Duration = Duration::from_millis(1);
 const MAX_MISORDER: i64 = 500;
 /// A transit this far from the path's is a jump of the timestamp, not a delay.
 const MAX_STEP: Duration = Duration::from_secs(1);
-/// Delay above the target that is left alone: shrinking for less would only be noise.
-const SLACK: Duration = Duration::from_millis(1);
+/// Distance from the target that is left alone: correcting less would only be noise.
+const SLACK: Duration = Duration::from_micros(250);
 
 /// How the buffer behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,74 +79,11 @@ pub enum Arrival {
     Foreign,
 }
 
-/// What to play now.
-#[derive(Debug)]
-pub enum Playout<'a> {
-    /// This packet.
-    Packet(&'a Packet),
-    /// The lost piece of this length before `successor`, from the copy that it may carry.
-    Fec {
-        /// The packet that followed the lost one; it will be played next.
-        successor: &'a Packet,
-        /// What is missing.
-        lost: Ticks,
-    },
-    /// So much made-up audio.
-    Conceal(Ticks),
-    /// So much silence: a loss too long to be concealed.
-    Silence(Ticks),
-    /// Nothing, until a packet comes or the next due time: the sender paused. Whatever is half a frame goes out.
-    Pause,
-}
-
-/// Counts since they were last taken.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct JitterCounts {
-    /// Packets proven lost and not recovered.
-    pub concealed: u64,
-    /// Audio made up for them.
-    pub concealed_ticks: u64,
-    /// Packets recovered from their successors.
-    pub fec: u64,
-    /// Packets dropped because the buffer was full or too deep.
-    pub dropped: u64,
-    /// Delay added by waiting, ns.
-    pub grown_ns: u64,
-    /// Delay taken back, ns.
-    pub shrunk_ns: u64,
-}
-
-struct Entry {
-    packet: Packet,
-    /// Sequence number without wrap.
-    seq: i64,
-    /// Where it lies in media time.
-    pos: Ticks,
-    length: Ticks,
-    /// The stream starts afresh here: what is missing before is no loss.
-    fresh: bool,
-    waiting: bool,
-}
-
-/// The youngest packet so far: what sequence numbers and timestamps are measured from.
-#[derive(Clone, Copy)]
-struct Head {
-    seq: i64,
-    clock: u32,
-    timestamp: RtpTime,
-    pos: Ticks,
-    end: Ticks,
-    /// The last 64 packets that came, bit 0 the head itself.
-    seen: u64,
-    transit: i64,
-}
-
 /// One stream's buffer. About 90 kB; allocates when made and never after.
 pub struct JitterBuffer {
     config: JitterConfig,
     delay: DelayEstimator,
-    entries: Box<[Option<Entry>]>,
-    held: usize,
+    store: Store,
     head: Option<Head>,
     /// Following a fresh start, until arrivals stop catching up: their transits teach the path, not the jitter.
     settling: bool,
@@ -155,46 +95,18 @@ pub struct JitterBuffer {
     counts: JitterCounts,
 }
 
-/// Where playout is.
-struct Play {
-    /// When `pos` is due; `None` before the first packet and after [`JitterBuffer::clear`].
-    due: Option<Nanos>,
-    seq: i64,
-    pos: Ticks,
-    /// Length of the last packet: what a lost one is taken to have had.
-    length: Ticks,
-    /// Made up since the last real packet.
-    concealed: Ticks,
-    /// Of that, packets and ticks not yet known to have been lost.
-    blind: (u64, Ticks),
-    /// The last packet said that nothing may follow.
-    quiet: bool,
-    /// Nothing was there at the due time; a packet's arrival goes on.
-    waiting: bool,
-}
-
 impl JitterBuffer {
     /// An empty buffer.
     pub fn new(config: JitterConfig) -> Self {
         Self {
             delay: DelayEstimator::new(config.quantile, config.start_delay, config.max_delay),
             config,
-            entries: (0..CAPACITY).map(|_| None).collect(),
-            held: 0,
+            store: Store::new(),
             head: None,
             settling: false,
             probation: None,
             fec_seen: false,
-            play: Play {
-                due: None,
-                seq: 0,
-                pos: Ticks(0),
-                length: Ticks::from_millis(FRAME_MS as i64),
-                concealed: Ticks(0),
-                blind: (0, Ticks(0)),
-                quiet: false,
-                waiting: true,
-            },
+            play: Play::new(),
             counts: JitterCounts::default(),
         }
     }
@@ -217,43 +129,38 @@ impl JitterBuffer {
         }
         self.probation = None;
         let seq = head.seq + step;
-        if step <= 0 && (step <= -64 || head.seen & (1 << -step) != 0) {
-            return if step <= -64 { Arrival::Late } else { Arrival::Duplicate };
+        if step <= -REMEMBERED {
+            return Arrival::Late;
         }
-        if step > 0 && self.is_fresh(packet, head, step) {
+        if step <= 0 && self.head.as_mut().is_some_and(|head| head.mark(-step)) {
+            return Arrival::Duplicate;
+        }
+        if step > 0 && self.is_fresh(packet, &head, step) {
             self.start(packet, length, seq, head.end);
             return Arrival::Queued;
         }
 
-        let pos = position(packet, head, step, length);
+        let pos = head.position(packet, step, length);
         let transit = packet.born.0 as i64 - pos.nanos();
         self.learn(transit, length, head.transit, step);
         if step > 0 {
-            let lost = (step - 1) as u32;
-            self.delay.handle_loss(lost);
-            let seen = if step >= 64 { 1 } else { head.seen << step | 1 };
-            let end = pos + length;
-            self.head = Some(Head {
-                seq,
-                clock: packet.codec.rtp_clock(),
-                timestamp: RtpTime(packet.timestamp),
-                pos,
-                end,
-                seen,
-                transit,
-            });
-        } else {
-            self.head = Some(Head { seen: head.seen | 1 << -step, ..head });
+            self.delay.handle_loss((step - 1) as u32);
+            self.head = Some(Head::new(packet, seq, pos, length).after(&head));
         }
         if packet.codec == ModelCodec::Opus && self.config.wait_for_fec && !self.fec_seen {
             self.fec_seen = opus::has_fec(packet.payload());
         }
         if seq < self.play.seq {
-            self.settle_blind(true);
-            return Arrival::Late;
+            // Numbers passed blindly were not lost if their media time is still to come: the sender paused.
+            let paused = pos >= self.play.pos && seq >= self.play.seq - self.play.blind.0 as i64;
+            self.counts.settle(&mut self.play, !paused);
+            if !paused {
+                return Arrival::Late;
+            }
+            self.play.seq = seq;
         }
         self.make_room(seq);
-        self.insert(packet, seq, pos, length, false);
+        self.store.insert(packet, seq, pos, length, false);
         if self.play.waiting {
             self.resume(packet.born);
         }
@@ -271,14 +178,14 @@ impl JitterBuffer {
     pub fn poll(&mut self, now: Nanos, voiced: bool) -> Option<(Nanos, Playout<'_>)> {
         loop {
             let due = self.play.due.filter(|due| !self.play.waiting && *due <= now)?;
-            let Some(index) = self.first() else {
+            let Some(index) = self.store.first(self.play.seq) else {
                 return Some((due, self.nothing_there(voiced)));
             };
             let (seq, pos, length, fresh) = {
-                let entry = self.entries[index].as_ref().expect("first() gives an occupied place");
+                let entry = self.store.at(index);
                 (entry.seq, entry.pos, entry.length, entry.fresh)
             };
-            self.settle_blind(!fresh);
+            self.counts.settle(&mut self.play, !fresh);
 
             let hole = pos - self.play.pos;
             if hole > Ticks(0) && seq > self.play.seq && !fresh {
@@ -296,15 +203,15 @@ impl JitterBuffer {
             }
 
             let (target, lag) = (self.target(), self.lag(due, pos));
-            if lag + SLACK.as_nanos() as i64 <= target.as_nanos() as i64 {
-                let wait = target.as_nanos() as i64 - lag;
-                self.counts.grown_ns += wait as u64;
-                self.play.due = Some(due.offset(wait));
+            let excess = lag - target.as_nanos() as i64;
+            if excess < -(SLACK.as_nanos() as i64) {
+                self.counts.grown_ns += excess.unsigned_abs();
+                self.play.due = Some(due.offset(-excess));
                 continue;
             }
-            if lag > self.config.max_delay.as_nanos() as i64 && self.held > 1 {
+            if lag > self.config.max_delay.as_nanos() as i64 && self.store.len() > 1 {
                 // Too deep to be caught up by small steps: what is oldest goes.
-                self.take(index);
+                self.store.take(index);
                 self.counts.dropped += 1;
                 self.counts.shrunk_ns += length.nanos().max(0) as u64;
                 self.play.seq = seq + 1;
@@ -312,17 +219,18 @@ impl JitterBuffer {
                 continue;
             }
             let mut next = due + length.duration();
-            if lag > (target + SLACK * 2).as_nanos() as i64 {
-                next = next - SHRINK_PER_PACKET;
-                self.counts.shrunk_ns += SHRINK_PER_PACKET.as_nanos() as u64;
+            if excess > SLACK.as_nanos() as i64 {
+                let back = Duration::from_nanos(excess as u64).min(SHRINK_PER_PACKET);
+                next = next - back;
+                self.counts.shrunk_ns += back.as_nanos() as u64;
             }
             self.play.due = Some(next);
             self.play.seq = seq + 1;
             self.play.pos = pos + length;
             self.play.length = length;
             self.play.concealed = Ticks(0);
-            self.take(index);
-            let packet = &self.entries[index].as_ref().expect("taken entries keep their packet").packet;
+            self.store.take(index);
+            let packet = &self.store.at(index).packet;
             self.play.quiet = packet.codec == ModelCodec::Opus && opus::is_dtx(packet.payload());
             return Some((due, Playout::Packet(packet)));
         }
@@ -345,10 +253,7 @@ impl JitterBuffer {
 
     /// Drops everything held. What was learnt of the network stays.
     pub fn clear(&mut self) {
-        for entry in self.entries.iter_mut().flatten() {
-            entry.waiting = false;
-        }
-        self.held = 0;
+        self.store.clear();
         self.play.due = None;
         self.play.waiting = true;
         self.play.blind = (0, Ticks(0));
@@ -370,12 +275,12 @@ impl JitterBuffer {
 
     /// Packets held.
     pub fn len(&self) -> usize {
-        self.held
+        self.store.len()
     }
 
     /// Whether no packet is held.
     pub fn is_empty(&self) -> bool {
-        self.held == 0
+        self.store.len() == 0
     }
 
     /// Counts since the last call of this.
@@ -384,17 +289,17 @@ impl JitterBuffer {
     }
 
     /// Whether this packet begins a stream anew rather than continuing it.
-    fn is_fresh(&self, packet: &Packet, head: Head, step: i64) -> bool {
+    fn is_fresh(&self, packet: &Packet, head: &Head, step: i64) -> bool {
         let Some(base) = self.delay.base() else { return true };
-        let same_clock = packet.codec.rtp_clock() == head.clock;
-        let advance = ticks(RtpTime(packet.timestamp).since(head.timestamp), head.clock);
-        let pos = head.pos + advance;
-        let behind = packet.born.0 as i64 - pos.nanos() - base;
-        if same_clock && (behind.unsigned_abs() > MAX_STEP.as_nanos() as u64 || advance <= Ticks(0)) {
+        let advance = head.advance(packet);
+        // How late it would be if it continued; a change of clock says nothing about that.
+        let behind = advance.map_or(0, |advance| packet.born.0 as i64 - (head.pos + advance).nanos() - base);
+        let jumped = behind.unsigned_abs() > MAX_STEP.as_nanos() as u64;
+        if advance.is_some_and(|advance| advance <= Ticks(0)) || jumped {
             return true;
         }
         let Some(due) = self.play.due else { return true };
-        let stopped = self.held == 0 && packet.born >= due;
+        let stopped = self.store.len() == 0 && packet.born >= due;
         if !stopped {
             return false;
         }
@@ -402,7 +307,8 @@ impl JitterBuffer {
             return true;
         }
         // A stream whose clock ran on during the pause is where it belongs and needs no fresh start.
-        let in_place = same_clock && behind <= (self.target() + Duration::from_millis(20)).as_nanos() as i64;
+        let in_place =
+            advance.is_some() && behind <= (self.target() + Duration::from_millis(20)).as_nanos() as i64;
         packet.born.saturating_sub(due) >= IDLE_AFTER && !in_place
     }
 
@@ -420,16 +326,8 @@ impl JitterBuffer {
             self.delay.handle_arrival(transit, length);
         }
         self.settling = true;
-        self.head = Some(Head {
-            seq,
-            clock: packet.codec.rtp_clock(),
-            timestamp: RtpTime(packet.timestamp),
-            pos,
-            end: pos + length,
-            seen: 1,
-            transit,
-        });
-        if self.held == 0 {
+        self.head = Some(Head::new(packet, seq, pos, length));
+        if self.store.len() == 0 {
             self.play.seq = seq;
             self.play.pos = pos;
             self.play.length = length;
@@ -439,7 +337,7 @@ impl JitterBuffer {
             self.play.waiting = false;
         }
         self.make_room(seq);
-        self.insert(packet, seq, pos, length, true);
+        self.store.insert(packet, seq, pos, length, true);
     }
 
     fn handle_foreign(&mut self, packet: &Packet, length: Ticks, head: Head) -> Arrival {
@@ -479,13 +377,13 @@ impl JitterBuffer {
     fn resume(&mut self, now: Nanos) {
         self.play.waiting = false;
         let Some(due) = self.play.due else { return };
-        let Some(index) = self.first() else { return };
-        let Some(entry) = self.entries[index].as_ref() else { return };
+        let Some(index) = self.store.first(self.play.seq) else { return };
+        let entry = self.store.at(index);
         // The wait was silence; it stands for as much of the hole as it lasted.
         let waited = Ticks::from_nanos(now.minus(due).max(0));
         let skipped = (entry.pos - self.play.pos).max(Ticks(0)).min(waited);
         if entry.seq > self.play.seq && skipped > Ticks(0) {
-            let packets = (entry.seq - self.play.seq).min(packets_in(skipped, self.play.length));
+            let packets = (entry.seq - self.play.seq).min(skipped.0 / self.play.length.0.max(1));
             self.counts.concealed += packets as u64;
             self.counts.concealed_ticks += skipped.0 as u64;
             self.play.seq += packets;
@@ -497,8 +395,8 @@ impl JitterBuffer {
     /// Due, and no packet at all is here.
     fn nothing_there(&mut self, voiced: bool) -> Playout<'static> {
         if voiced && !self.play.quiet && self.play.blind.1 < MAX_BLIND {
-            let length = self.play.length.min(Ticks::from_millis(FRAME_MS as i64));
-            self.advance(length);
+            let length = self.play.length.min(MAX_BLIND - self.play.blind.1);
+            self.play.advance(length);
             self.play.seq += 1;
             self.play.blind.0 += 1;
             self.play.blind.1 += length;
@@ -510,14 +408,13 @@ impl JitterBuffer {
 
     /// Due, not here, but a later packet is: lost for good.
     fn fill(&mut self, index: usize, hole: Ticks) -> Playout<'_> {
-        let seq = self.entries[index].as_ref().map_or(self.play.seq + 1, |entry| entry.seq);
-        let missing = seq - self.play.seq;
+        let missing = self.store.at(index).seq - self.play.seq;
         // Of several, all but the last are of the usual length; the last is what remains, unless that is a pause.
         let lost =
             if missing > 1 { hole.min(self.play.length) } else { hole.min(Ticks(self.play.length.0 * 2)) };
         self.play.seq += 1;
-        self.advance(lost);
-        let successor = &self.entries[index].as_ref().expect("the caller found it there").packet;
+        self.play.advance(lost);
+        let successor = &self.store.at(index).packet;
         if missing == 1 && successor.codec == ModelCodec::Opus && opus::has_fec(successor.payload()) {
             self.counts.fec += 1;
             return Playout::Fec { successor, lost };
@@ -527,20 +424,6 @@ impl JitterBuffer {
         let audible = self.play.concealed < MAX_CONCEALED;
         self.play.concealed += lost;
         if audible { Playout::Conceal(lost) } else { Playout::Silence(lost) }
-    }
-
-    /// Decides whether blind concealment stood in for lost packets or rang out after a stop.
-    fn settle_blind(&mut self, lost: bool) {
-        let (packets, length) = std::mem::take(&mut self.play.blind);
-        if lost {
-            self.counts.concealed += packets;
-            self.counts.concealed_ticks += length.0 as u64;
-        }
-    }
-
-    fn advance(&mut self, length: Ticks) {
-        self.play.pos += length;
-        self.play.due = self.play.due.map(|due| due + length.duration());
     }
 
     /// When `pos` should be played.
@@ -554,78 +437,17 @@ impl JitterBuffer {
         self.delay.base().map_or(0, |base| due.0 as i64 - base - pos.nanos())
     }
 
-    /// The oldest packet held.
-    fn first(&self) -> Option<usize> {
-        if self.held == 0 {
-            return None;
-        }
-        (self.play.seq..self.play.seq + CAPACITY as i64).map(place).find(|index| {
-            self.entries[*index].as_ref().is_some_and(|entry| entry.waiting && entry.seq >= self.play.seq)
-        })
-    }
-
-    fn take(&mut self, index: usize) {
-        if let Some(entry) = self.entries[index].as_mut().filter(|entry| entry.waiting) {
-            entry.waiting = false;
-            self.held -= 1;
-        }
-    }
-
     /// Gives up what is too old to be held together with `seq`.
     fn make_room(&mut self, seq: i64) {
         let oldest = seq - CAPACITY as i64 + 1;
         if self.play.seq >= oldest {
             return;
         }
-        for entry in self.entries.iter_mut().flatten() {
-            if entry.waiting && entry.seq < oldest {
-                entry.waiting = false;
-                self.held -= 1;
-                self.counts.dropped += 1;
-            }
-        }
+        self.counts.dropped += self.store.drop_before(oldest);
         self.play.seq = oldest;
     }
-
-    fn insert(&mut self, packet: &Packet, seq: i64, pos: Ticks, length: Ticks, fresh: bool) {
-        let place = &mut self.entries[place(seq)];
-        if place.as_ref().is_some_and(|entry| entry.waiting) {
-            return; // cannot be: make_room() emptied it
-        }
-        *place = Some(Entry { packet: *packet, seq, pos, length, fresh, waiting: true });
-        self.held += 1;
-    }
 }
 
-fn place(seq: i64) -> usize {
-    seq.rem_euclid(CAPACITY as i64) as usize
-}
-
-fn packets_in(length: Ticks, each: Ticks) -> i64 {
-    length.0 / each.0.max(1)
-}
-
-/// RTP clock ticks as media time.
-fn ticks(steps: i32, clock: u32) -> Ticks {
-    Ticks(i64::from(steps) * (Ticks::PER_SECOND / i64::from(clock)))
-}
-
-/// Where the packet lies, measured from the head by timestamp; across a change of codec, whose clocks have nothing
-/// in common, by sequence number.
-fn position(packet: &Packet, head: Head, step: i64, length: Ticks) -> Ticks {
-    if packet.codec.rtp_clock() == head.clock {
-        return head.pos + ticks(RtpTime(packet.timestamp).since(head.timestamp), head.clock);
-    }
-    if step > 0 { head.end + Ticks(length.0 * (step - 1)) } else { head.pos + Ticks(length.0 * step) }
-}
-
-/// How much audio a payload holds; `None` if it cannot be audio.
-fn length_of(packet: &Packet) -> Option<Ticks> {
-    let payload = packet.payload();
-    match packet.codec {
-        ModelCodec::Opus => opus::packet_duration(payload),
-        ModelCodec::Pcmu | ModelCodec::Pcma => {
-            (!payload.is_empty()).then(|| Ticks::of_samples(payload.len(), SampleRate::Hz8000))
-        }
-    }
-}
+#[cfg(test)]
+#[path = "jitter_tests.rs"]
+mod tests;

@@ -291,3 +291,7 @@ impl Uplink {
         (u128::from(samples) * u128::from(self.codec.rtp_clock()) / u128::from(self.format.rate.hz())) as u32
     }
 }
+
+#[cfg(test)]
+#[path = "uplink_tests.rs"]
+mod tests;

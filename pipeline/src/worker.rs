@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
-use crossbeam::sync::Unparker;
+use crossbeam::sync::{Parker, Unparker};
 
-use crate::call::Slot;
+use crate::call::{CallSlot, Slot};
 use crate::stats::AgeHistogram;
 use crate::units::{Clock, Nanos};
 
@@ -73,8 +73,11 @@ impl Link {
     }
 }
 
-/// A table of calls.
-pub(crate) struct Worker {
+/// A table of calls, served by whoever ticks it.
+///
+/// [`crate::Workers`] runs each on a thread of its own and on the real clock. Simulations and benches tick one
+/// themselves, on a clock of theirs: [`Worker::alone`].
+pub struct Worker {
     slots: Box<[Option<Box<Slot>>]>,
     /// When each call wants to be served next; apart from the calls, so that a scan touches little memory.
     deadlines: Box<[Nanos]>,
@@ -84,6 +87,30 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    /// A worker without a thread, for `capacity` calls.
+    pub fn alone(capacity: usize) -> Self {
+        Self::new(capacity, Arc::new(Link::new(capacity, Parker::new().unparker().clone())))
+    }
+
+    /// Takes a call in; gives it back if the table is full. Not for the audio thread: it frees stopped calls.
+    pub fn add(&mut self, slot: CallSlot) -> Result<(), CallSlot> {
+        self.reap();
+        let Some(index) = self.slots.iter().position(Option::is_none) else { return Err(slot) };
+        slot.connect(&self.link, index);
+        self.adopt(index, slot.0);
+        Ok(())
+    }
+
+    /// Frees calls that have stopped; gives how many. Not for the audio thread.
+    pub fn reap(&mut self) -> usize {
+        std::iter::from_fn(|| self.link.outbox.pop()).count()
+    }
+
+    /// Whether a tick now would find news, apart from what is due.
+    pub fn has_news(&self) -> bool {
+        self.link.has_news()
+    }
+
     pub(crate) fn new(capacity: usize, link: Arc<Link>) -> Self {
         Self {
             slots: (0..capacity).map(|_| None).collect(),
@@ -94,13 +121,10 @@ impl Worker {
     }
 
     /// Serves every call that has news or is due. Gives when the next one is due.
-    pub(crate) fn tick(&mut self, clock: &impl Clock) -> Nanos {
+    pub fn tick(&mut self, clock: &impl Clock) -> Nanos {
         for _ in 0..ADOPTED_PER_STEP {
             let Some((index, slot)) = self.link.inbox.pop() else { break };
-            // Due at once: what was pushed before the call came here has rung at no door.
-            self.deadlines[index] = Nanos(0);
-            self.slots[index] = Some(slot);
-            self.used = self.used.max(index + 1);
+            self.adopt(index, slot);
         }
         let started = clock.now();
         let horizon = started + COALESCE;
@@ -131,6 +155,13 @@ impl Worker {
         self.deadlines[..self.used].iter().copied().min().unwrap_or(Nanos::MAX)
     }
 
+    fn adopt(&mut self, index: usize, slot: Box<Slot>) {
+        // Due at once: what was pushed before the call came here has rung at no door.
+        self.deadlines[index] = Nanos(0);
+        self.slots[index] = Some(slot);
+        self.used = self.used.max(index + 1);
+    }
+
     /// Hands every call back: the thread ends.
     pub(crate) fn hand_back_all(&mut self) {
         while let Some((index, slot)) = self.link.inbox.pop() {
@@ -158,7 +189,8 @@ impl Worker {
     fn hand_back(&mut self, index: usize) {
         self.deadlines[index] = Nanos::MAX;
         let Some(slot) = self.slots[index].take() else { return };
-        slot.close();
+        // The bells are not ours, and one may be what panicked.
+        let _ = catch_unwind(AssertUnwindSafe(|| slot.close())).map_err(std::mem::forget);
         if let Err((_, slot)) = self.link.outbox.push((index, slot)) {
             // Cannot be: the outbox has a place for each in the table. Leaking beats freeing on this thread.
             std::mem::forget(slot);

@@ -1,0 +1,91 @@
+//! What the jitter buffer gives, and where in the stream its playout is.
+
+use crate::frame::{FRAME_MS, Packet};
+use crate::units::{Nanos, Ticks};
+
+/// What to play now.
+#[derive(Debug)]
+pub enum Playout<'a> {
+    /// This packet.
+    Packet(&'a Packet),
+    /// The lost piece of this length before `successor`, from the copy that it may carry.
+    Fec {
+        /// The packet that followed the lost one; it will be played next.
+        successor: &'a Packet,
+        /// What is missing.
+        lost: Ticks,
+    },
+    /// So much made-up audio.
+    Conceal(Ticks),
+    /// So much silence: a loss too long to be concealed.
+    Silence(Ticks),
+    /// Nothing, until a packet comes or the next due time: the sender paused. Whatever is half a frame goes out.
+    Pause,
+}
+
+/// Counts since they were last taken.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct JitterCounts {
+    /// Packets proven lost and not recovered.
+    pub concealed: u64,
+    /// Audio made up for them.
+    pub concealed_ticks: u64,
+    /// Packets recovered from their successors.
+    pub fec: u64,
+    /// Packets dropped because the buffer was full or too deep.
+    pub dropped: u64,
+    /// Delay added by waiting, ns.
+    pub grown_ns: u64,
+    /// Delay taken back, ns.
+    pub shrunk_ns: u64,
+}
+
+impl JitterCounts {
+    /// Decides whether blind concealment stood in for lost packets or rang out after a stop.
+    pub(crate) fn settle(&mut self, play: &mut Play, lost: bool) {
+        let (packets, length) = std::mem::take(&mut play.blind);
+        if lost {
+            self.concealed += packets;
+            self.concealed_ticks += length.0 as u64;
+        }
+    }
+}
+
+/// Where playout is.
+pub(crate) struct Play {
+    /// When `pos` is due; `None` before the first packet and after a flush.
+    pub(crate) due: Option<Nanos>,
+    pub(crate) seq: i64,
+    pub(crate) pos: Ticks,
+    /// Length of the last packet: what a lost one is taken to have had.
+    pub(crate) length: Ticks,
+    /// Made up since the last real packet.
+    pub(crate) concealed: Ticks,
+    /// Of that, packets and ticks not yet known to have been lost.
+    pub(crate) blind: (u64, Ticks),
+    /// The last packet said that nothing may follow.
+    pub(crate) quiet: bool,
+    /// Nothing was there at the due time; a packet's arrival goes on.
+    pub(crate) waiting: bool,
+}
+
+impl Play {
+    pub(crate) fn new() -> Self {
+        Self {
+            due: None,
+            seq: 0,
+            pos: Ticks(0),
+            length: Ticks::from_millis(FRAME_MS as i64),
+            concealed: Ticks(0),
+            blind: (0, Ticks(0)),
+            quiet: false,
+            waiting: true,
+        }
+    }
+
+    /// So much was played, of whatever.
+    pub(crate) fn advance(&mut self, length: Ticks) {
+        self.pos += length;
+        self.due = self.due.map(|due| due + length.duration());
+    }
+}

@@ -1,0 +1,210 @@
+//! Real audio threads, twenty calls, and two threads that play the network: every frame arrives, in order and in time.
+#![allow(clippy::disallowed_methods)] // the network side may wait
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pipeline::{
+    Bell, CallConfig, CallPorts, Command, MediaFrame, ModelCodec, Packet, StartError, Workers, WorkersConfig,
+    call, cores, now,
+};
+
+const CALLS: usize = 20;
+const FRAMES: u64 = 150;
+
+#[derive(Default)]
+struct Count(AtomicU64);
+
+impl Bell for Count {
+    fn ring(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn config() -> CallConfig {
+    CallConfig { codec: ModelCodec::Pcmu, ..CallConfig::default() }
+}
+
+/// Loud mu-law that carries its number where concealment's blending does not reach.
+fn audio(call: usize, frame: u64) -> [u8; 160] {
+    let mut bytes = [0; 160];
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        *byte = ((i * 37 + call * 5) % 60) as u8 | if i % 3 == 0 { 0x80 } else { 0 };
+    }
+    bytes[100..108].copy_from_slice(&frame.to_le_bytes());
+    bytes[108] = call as u8;
+    bytes
+}
+
+/// The number in a frame, if the frame is as it was sent.
+fn number(call: usize, bytes: &[u8]) -> Option<u64> {
+    let frame = u64::from_le_bytes(bytes.get(100..108)?.try_into().ok()?);
+    (frame < FRAMES && bytes[40..] == audio(call, frame)[40..]).then_some(frame)
+}
+
+#[test]
+fn twenty_calls_on_real_threads() {
+    // No real-time priority: the test shares its cores with the threads that play the network.
+    let workers =
+        Workers::start(WorkersConfig { priority: false, count: Some(2), ..WorkersConfig::default() })
+            .expect("the machine has a core");
+    let mut ports = Vec::new();
+    let bells: Vec<_> = (0..CALLS).map(|_| Arc::new(Count::default())).collect();
+    for bell in &bells {
+        let (p, slot) = call(config(), bell.clone(), Arc::new(Count::default()));
+        workers.add(slot).expect("there is room");
+        ports.push(p);
+    }
+    let load = workers.load();
+    assert_eq!(load.iter().map(|worker| worker.calls).collect::<Vec<_>>(), [CALLS / 2; 2]);
+    assert!(load.iter().all(|worker| worker.core.is_some()));
+
+    let (mut media, mut model, mut controls) = (Vec::new(), Vec::new(), Vec::new());
+    for CallPorts { media: a, model: b, control } in ports {
+        media.push(a);
+        model.push(b);
+        controls.push(control);
+    }
+    let done = Arc::new(AtomicBool::new(false));
+
+    // The model's side: checks what it hears and says the same back at once.
+    let its_done = Arc::clone(&done);
+    let echo = thread::spawn(move || {
+        let mut heard = [0_u64; CALLS];
+        while !its_done.load(Ordering::Relaxed) {
+            for (call, port) in model.iter_mut().enumerate() {
+                while let Some(packet) = port.pop() {
+                    assert_eq!(packet.payload(), audio(call, heard[call]), "in order and untouched");
+                    assert_eq!(u64::from(packet.timestamp), heard[call] * 160);
+                    heard[call] += 1;
+                    let back = Packet::new(
+                        now(),
+                        packet.codec,
+                        packet.seq,
+                        packet.timestamp,
+                        false,
+                        packet.payload(),
+                    );
+                    port.push(back.expect("no longer than it came")).expect("the ring holds a second");
+                }
+            }
+            thread::sleep(Duration::from_micros(300));
+        }
+        heard
+    });
+
+    // The media side: 20 ms pace, all calls at once as the worst case.
+    let mut got = vec![Vec::new(); CALLS];
+    let begin = Instant::now();
+    let mut frame = 0;
+    while begin.elapsed() < Duration::from_millis(FRAMES * 20 + 600) {
+        if frame < FRAMES && begin.elapsed() >= Duration::from_millis(frame * 20) {
+            for (call, port) in media.iter_mut().enumerate() {
+                port.push(MediaFrame::new(now(), frame * 160, &audio(call, frame)).unwrap()).unwrap();
+            }
+            frame += 1;
+        }
+        for (call, port) in media.iter_mut().enumerate() {
+            while let Some(frame) = port.pop() {
+                got[call].extend(number(call, frame.payload()));
+            }
+        }
+        thread::sleep(Duration::from_micros(300));
+    }
+    done.store(true, Ordering::Relaxed);
+    assert_eq!(echo.join().expect("the echo saw nothing wrong"), [FRAMES; CALLS]);
+
+    for (call, control) in controls.iter().enumerate() {
+        let stats = control.stats();
+        assert!(got[call].windows(2).all(|pair| pair[0] < pair[1]), "in order: {:?}", got[call]);
+        // A machine that stood still may have made packets late; nothing else may be missing.
+        let missing = FRAMES - got[call].len() as u64;
+        assert!(
+            missing <= stats.late.get() + stats.dropped_full.get(),
+            "call {call}: {missing} missing, {stats:?}"
+        );
+        assert!(missing * 10 <= FRAMES, "call {call}: {missing} missing, {stats:?}");
+        assert_eq!((stats.uplink_age.count(), stats.packets_out.get()), (FRAMES, FRAMES));
+        assert_eq!(stats.downlink_age.count(), stats.frames_out.get());
+        assert!(stats.uplink_age.percentile(0.5) < Duration::from_millis(20), "{stats:?}");
+        assert!(bells[call].0.load(Ordering::Relaxed) > 0);
+        control.send(Command::Stop).unwrap();
+    }
+    let until = Instant::now() + Duration::from_secs(5);
+    let mut freed = 0;
+    while freed < CALLS && Instant::now() < until {
+        freed += workers.reap();
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(freed, CALLS);
+    assert!(media.iter().all(|port| port.is_closed()));
+    assert!(workers.load().iter().all(|worker| worker.calls == 0 && worker.panics == 0));
+    workers.shutdown();
+}
+
+#[test]
+fn a_flood_on_one_call_leaves_its_neighbour_in_time() {
+    let workers =
+        Workers::start(WorkersConfig { priority: false, count: Some(1), ..WorkersConfig::default() })
+            .expect("the machine has a core");
+    let mut both: Vec<CallPorts> = (0..2)
+        .map(|_| {
+            let (ports, slot) =
+                call(CallConfig::default(), Arc::new(Count::default()), Arc::new(Count::default()));
+            workers.add(slot).expect("there is room");
+            ports
+        })
+        .collect();
+    let mut flooded = both.pop().unwrap();
+    let mut calm = both.pop().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let its_stop = Arc::clone(&stop);
+    let flood = thread::spawn(move || {
+        let mut time = 0;
+        while !its_stop.load(Ordering::Relaxed) {
+            for _ in 0..50 {
+                let _ = flooded.media.push(MediaFrame::new(now(), time, &[0x23; 160]).unwrap());
+                time += 160;
+                let _ = flooded
+                    .model
+                    .push(Packet::new(now(), ModelCodec::Opus, time as u16, 7, false, &[0xFF; 200]).unwrap());
+                flooded.model.pop();
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        flooded.control.stats()
+    });
+    for frame in 0..50 {
+        calm.media.push(MediaFrame::new(now(), frame * 160, &audio(0, frame)).unwrap()).unwrap();
+        thread::sleep(Duration::from_millis(20));
+        while calm.model.pop().is_some() {}
+    }
+    stop.store(true, Ordering::Relaxed);
+    let flooded = flood.join().unwrap();
+    assert!(flooded.dropped_full.get() > 0, "the flood was a flood");
+    let stats = calm.control.stats();
+    assert_eq!((stats.packets_out.get(), stats.dropped_full.get()), (50, 0));
+    assert!(stats.uplink_age.percentile(0.5) < Duration::from_millis(10), "{stats:?}");
+}
+
+#[test]
+fn shutting_down_closes_calls_that_run() {
+    let workers =
+        Workers::start(WorkersConfig { priority: false, count: Some(1), ..WorkersConfig::default() })
+            .expect("the machine has a core");
+    let (ports, slot) = call(config(), Arc::new(Count::default()), Arc::new(Count::default()));
+    workers.add(slot).unwrap();
+    workers.shutdown();
+    assert!(ports.media.is_closed());
+}
+
+#[test]
+fn only_cores_that_exist_are_taken() {
+    let unknown = cores().iter().max().unwrap() + 1;
+    let config = WorkersConfig { cores: Some(vec![unknown]), ..WorkersConfig::default() };
+    assert!(matches!(Workers::start(config), Err(StartError::UnknownCore(core)) if core == unknown));
+    let config = WorkersConfig { cores: Some(vec![]), ..WorkersConfig::default() };
+    assert!(matches!(Workers::start(config), Err(StartError::NoCores)));
+}

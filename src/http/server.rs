@@ -27,9 +27,6 @@ use super::pool::{CAPACITY, Pool, Slot};
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest request head, bytes. Twilio's are below 1 KiB; proxies add to them.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// Kernel's send buffer per connection, bytes (it takes twice as much for its own needs). Small, so that a peer that does not read
-/// is noticed within half a second of sound instead of minutes.
-const SEND_BUFFER_BYTES: u32 = 32 * 1024;
 /// Connections the kernel keeps until we accept them.
 const BACKLOG: u32 = 1024;
 /// Pause after a failed accept: out of descriptors, spinning would only burn the core.
@@ -48,8 +45,6 @@ pub(super) struct Peer {
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    // Accepted connections inherit it.
-    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }

@@ -1,13 +1,14 @@
 //! `GET /api/twilio/media`: the WebSocket handshake, done by hand (RFC 6455, 4.2), so that the socket's buffers are ours to set and
 //! nothing is upgraded before its signature was checked.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::App;
@@ -18,6 +19,10 @@ use crate::twilio::signature::{SETTINGS_HEADER, SIGNATURE_HEADER};
 
 /// The one version of the protocol.
 const VERSION: &str = "13";
+/// The kernel's send buffer of a media socket, bytes (Linux doubles it for its own needs). It holds what is on its way over the
+/// longest round trip, half a second of messages; beyond that a peer that does not read is noticed instead of buffered for. The
+/// kernel's own choice would grow to megabytes, minutes of sound.
+const SEND_BUFFER_BYTES: u32 = 16 * 1024;
 /// Length of a key: 16 bytes in base64.
 const KEY_CHARS: usize = 24;
 
@@ -50,7 +55,10 @@ pub(super) async fn media(State(app): State<Arc<App>>, mut request: Request) -> 
                 peer.slot.leave();
             }
         };
-        media::run(parts.io.into_inner(), parts.read_buf.to_vec(), &app.registry, claimed).await;
+        match small_send_buffer(parts.io.into_inner()) {
+            Ok(tcp) => media::run(tcp, parts.read_buf.to_vec(), &app.registry, claimed).await,
+            Err(error) => tracing::warn!(%error, "a media socket was lost at its upgrade"),
+        }
     });
     let headers = [
         (header::CONNECTION, HeaderValue::from_static("Upgrade")),
@@ -58,6 +66,13 @@ pub(super) async fn media(State(app): State<Arc<App>>, mut request: Request) -> 
         (header::SEC_WEBSOCKET_ACCEPT, key),
     ];
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+/// tokio sets buffer sizes only before a connection is made; a second handle on the same socket gets round that.
+fn small_send_buffer(tcp: TcpStream) -> io::Result<TcpStream> {
+    let tcp = tcp.into_std()?;
+    TcpSocket::from_std_stream(tcp.try_clone()?).set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    TcpStream::from_std(tcp)
 }
 
 fn is_signed(app: &App, request: &Request) -> bool {

@@ -1,1 +1,7 @@
-//! perf
+//! What is measured about a bridge from outside, and how it is reported.
+
+mod spread;
+mod summary;
+
+pub use spread::Spread;
+pub use summary::Summary;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use perf::Summary;
 use sim::phone::{CallPlan, CallReport, Phone, PhoneConfig, Script, Step};
 use tokio::task::JoinSet;
 use url::Url;
@@ -73,14 +74,17 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         calls.spawn(async move { (n, phone.call(plan).await) });
     }
     let mut good = true;
+    let mut summary = Summary::default();
     while let Some(done) = calls.join_next().await {
         let (n, report) = done.context("a call failed")?;
         good &= show(n, &report);
+        summary.add(&report);
         if let Some(out) = &arguments.out {
             let path = if arguments.calls == 1 { out.clone() } else { numbered(out, n) };
             report.write_wav(&path).with_context(|| format!("cannot write {}", path.display()))?;
         }
     }
+    println!("{summary}");
     if good { Ok(()) } else { Err(Failure::Shown) }
 }
 

@@ -78,6 +78,7 @@ impl<A> GuardedAllocator<A> {
     }
 
     #[cold]
+    #[allow(clippy::disallowed_methods)] // the process ends with it
     fn complain(&self) {
         VIOLATIONS.fetch_add(1, Relaxed);
         if self.on_violation == OnViolation::Abort {

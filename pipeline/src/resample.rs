@@ -50,8 +50,8 @@ impl Resampler {
             *float = f32::from(*sample);
         }
         let (frames_in, frames_out) = (self.input.len(), self.output.len());
-        let Ok(input) = SequentialSlice::new(&*self.input, 1, frames_in) else { return };
-        let Ok(mut output) = SequentialSlice::new_mut(&mut *self.output, 1, frames_out) else { return };
+        let Ok(input) = SequentialSlice::new(&self.input[..], 1, frames_in) else { return };
+        let Ok(mut output) = SequentialSlice::new_mut(&mut self.output[..], 1, frames_out) else { return };
         if self.inner.process_into_buffer(&input, &mut output, None).is_err() {
             return;
         }

@@ -94,6 +94,7 @@ pub(crate) fn denormals_off() {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // tests start threads
 mod tests {
     use super::*;
 

@@ -175,6 +175,8 @@ pub struct CallStats {
     pub encode_errors: Counter,
     /// Gaps in the caller's media time.
     pub uplink_gaps: Counter,
+    /// Packets of silence sent to the model in place of a caller whose line had stopped.
+    pub silence_filled: Counter,
     /// Nanoseconds of delay that the jitter buffer added by waiting longer than planned.
     pub grown_ns: Counter,
     /// Nanoseconds of delay that the jitter buffer took back.

@@ -23,6 +23,10 @@ pub const CATCH_UP_SPACING: Duration = Duration::from_millis(4);
 const RESET_BEHIND_MS: u64 = 1_000;
 /// Media time further ahead than any gap in a live call.
 const RESET_AHEAD_MS: u64 = 60_000;
+/// The caller's line has sent nothing for so long: muted handsets and some networks stop instead of sending silence. The model's
+/// voice detection counts in audio, so a turn would never end; silence is sent in the caller's place. Sooner would take a stall
+/// of the network (a lost TCP segment: 100 to 300 ms) for a mute and put silence before what was merely late.
+pub const SILENCE_AFTER: Duration = Duration::from_millis(400);
 /// Packets that one media frame can complete: its own bytes at mu-law and what was begun before.
 pub(crate) const PACKETS_PER_FRAME: usize = MEDIA_BYTES / 160 + 1;
 
@@ -55,6 +59,10 @@ pub struct Uplink {
     marker: bool,
     /// When the next packet would be sent at the catch-up rate (generic cell rate algorithm).
     paced: Nanos,
+    /// When the next 20 ms of silence are sent if nothing comes.
+    fill_at: Nanos,
+    /// Samples of silence sent in the caller's place since the last frame.
+    filled: u64,
     pcm: [i16; MEDIA_BYTES / 2],
     pcm_narrow: [i16; 160],
 }
@@ -89,6 +97,8 @@ impl Uplink {
             seq: 0,
             marker: true,
             paced: Nanos(0),
+            fill_at: Nanos::MAX,
+            filled: 0,
             pcm: [0; MEDIA_BYTES / 2],
             pcm_narrow: [0; 160],
         })
@@ -135,20 +145,56 @@ impl Uplink {
             }
             let Some(frame) = input.pop() else { break };
             stats.frames_in.add(1);
-            let mut made = 0;
-            self.handle_frame(&frame, stats, |packet| {
-                made += 1;
-                stats.uplink_age.record(clock.now().saturating_sub(packet.born));
-                // There is room: it was asked for above.
-                let _ = output.push(packet);
-            });
-            if made > 0 {
-                stats.packets_out.add(u64::from(made));
-                self.paced = self.paced.max(now) + CATCH_UP_SPACING * made;
-                progress.pushed = true;
-            }
+            self.fill_at = now + SILENCE_AFTER;
+            self.send(&frame, clock, output, stats, &mut progress);
         }
+        // Silence that nobody takes would only be in the way of what the caller says next.
+        if now >= self.fill_at && output.is_empty() {
+            if let Some(silence) = self.silence(now) {
+                self.send(&silence, clock, output, stats, &mut progress);
+                self.filled += self.format.rate.samples(FRAME_MS) as u64;
+                stats.silence_filled.add(1);
+            }
+            self.fill_at = now.max(self.fill_at) + Duration::from_millis(FRAME_MS.into());
+        }
+        progress.next = progress.next.min(self.fill_at.max(now + Duration::from_millis(1)));
         progress
+    }
+
+    fn send(
+        &mut self,
+        frame: &MediaFrame,
+        clock: &impl Clock,
+        output: &mut Writer<Packet>,
+        stats: &CallStats,
+        progress: &mut Progress,
+    ) {
+        let mut made = 0;
+        self.handle_frame(frame, stats, |packet| {
+            made += 1;
+            stats.uplink_age.record(clock.now().saturating_sub(packet.born));
+            // There is room: the caller has asked for it.
+            let _ = output.push(packet);
+        });
+        if made > 0 {
+            stats.packets_out.add(u64::from(made));
+            self.paced = self.paced.max(clock.now()) + CATCH_UP_SPACING * made;
+            progress.pushed = true;
+        }
+    }
+
+    /// 20 ms of silence that continue what was sent.
+    fn silence(&self, now: Nanos) -> Option<MediaFrame> {
+        let time = self.expected?.wrapping_sub(self.offset);
+        MediaFrame::new(now, time, &[self.quiet(); MEDIA_BYTES][..self.format.frame_bytes()])
+    }
+
+    /// The byte of a silent sample.
+    fn quiet(&self) -> u8 {
+        match self.format.encoding {
+            MediaEncoding::Mulaw => g711::MULAW_SILENCE,
+            MediaEncoding::L16 => 0,
+        }
     }
 
     /// Takes one media frame; `emit` gets each packet that it completes.
@@ -161,6 +207,7 @@ impl Uplink {
             return;
         }
         let Some(time) = self.place(frame.time, samples, stats) else { return };
+        self.filled = 0;
         let expected = *self.expected.get_or_insert(time);
         let behind = expected.saturating_sub(time);
         if behind >= samples {
@@ -197,6 +244,12 @@ impl Uplink {
         let Some(expected) = self.expected else { return Some(placed) };
         let per_ms = self.format.rate.samples(1) as u64;
         let (ahead, behind) = (placed.wrapping_sub(expected), expected.wrapping_sub(placed));
+        if (1..=self.filled).contains(&behind) {
+            // It was a stall after all: what the caller said comes behind the silence instead of being lost in it.
+            self.offset = self.offset.wrapping_add(behind);
+            self.filled = 0;
+            return Some(expected);
+        }
         if ahead <= RESET_AHEAD_MS * per_ms || behind <= RESET_BEHIND_MS * per_ms {
             self.suspect = None;
             return Some(placed);
@@ -220,10 +273,7 @@ impl Uplink {
         let width = self.format.encoding.bytes_per_sample();
         let room = self.format.frame_bytes() - self.chunk.filled;
         let n = usize::try_from(gap).map_or(room, |gap| gap.saturating_mul(width).min(room));
-        let silence = match self.format.encoding {
-            MediaEncoding::Mulaw => g711::MULAW_SILENCE,
-            MediaEncoding::L16 => 0,
-        };
+        let silence = self.quiet();
         self.chunk.bytes[self.chunk.filled..][..n].fill(silence);
         self.chunk.filled += n;
         self.finish(stats, emit);

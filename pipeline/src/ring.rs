@@ -79,6 +79,11 @@ impl<T: Copy> Writer<T> {
         self.0.slots()
     }
 
+    /// Whether everything that was pushed has been popped.
+    pub fn is_empty(&self) -> bool {
+        self.0.slots() == self.0.buffer().capacity()
+    }
+
     /// Whether the reader is gone.
     pub fn is_abandoned(&self) -> bool {
         self.0.is_abandoned()

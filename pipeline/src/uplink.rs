@@ -19,6 +19,7 @@ pub const BURST_PACKETS: u32 = 5;
 /// Time between packets of a longer burst: five times real time. Faster would starve the neighbours of a flooding
 /// call and overrun the model's jitter buffer; slower would keep the delay of a stall for longer.
 pub const CATCH_UP_SPACING: Duration = Duration::from_millis(4);
+const FRAME: Duration = Duration::from_millis(FRAME_MS as u64);
 /// Media time further back than any duplicate can be, so a reset of the sender's clock.
 const RESET_BEHIND_MS: u64 = 1_000;
 /// Media time further ahead than any gap in a live call.
@@ -148,16 +149,19 @@ impl Uplink {
             self.fill_at = now + SILENCE_AFTER;
             self.send(&frame, clock, output, stats, &mut progress);
         }
-        // Silence that nobody takes would only be in the way of what the caller says next.
-        if now >= self.fill_at && output.is_empty() {
-            if let Some(silence) = self.silence(now) {
+        if now >= self.fill_at {
+            self.fill_at = (self.fill_at + FRAME).max(now + FRAME / 2);
+            // Silence that nobody takes would only be in the way of what the caller says next.
+            if output.is_empty()
+                && let Some(silence) = self.silence(now)
+            {
+                let filled = self.filled + self.format.rate.samples(FRAME_MS) as u64;
                 self.send(&silence, clock, output, stats, &mut progress);
-                self.filled += self.format.rate.samples(FRAME_MS) as u64;
+                self.filled = filled;
                 stats.silence_filled.add(1);
             }
-            self.fill_at = now.max(self.fill_at) + Duration::from_millis(FRAME_MS.into());
         }
-        progress.next = progress.next.min(self.fill_at.max(now + Duration::from_millis(1)));
+        progress.next = progress.next.min(self.fill_at);
         progress
     }
 

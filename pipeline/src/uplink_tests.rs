@@ -176,7 +176,7 @@ fn a_burst_goes_out_at_five_times_real_time_and_the_oldest_of_too_much_is_droppe
     stamps.extend(std::iter::from_fn(|| model.pop()).map(|p| p.timestamp / 160));
     assert_eq!(stamps, (10..15).collect::<Vec<_>>(), "100 ms at once");
     let mut next = first.next;
-    while next != Nanos::MAX {
+    while !input.is_empty() {
         at = next;
         next = rig.uplink.tick(&At(at), &mut input, &mut output, &rig.stats).next;
         stamps.extend(std::iter::from_fn(|| model.pop()).map(|p| p.timestamp / 160));
@@ -201,4 +201,75 @@ fn nothing_is_taken_while_the_model_takes_nothing() {
     assert_eq!(model.pop().map(|p| p.timestamp), Some(0));
     let waiting = model.len() as u64 + 1;
     assert_eq!(rig.stats.dropped_full.get(), 200 - 50 - waiting, "the oldest behind it went");
+}
+
+/// A rig that ticks: frames in, timestamps of the packets out.
+struct Line {
+    rig: Rig,
+    media: Writer<MediaFrame>,
+    input: Reader<MediaFrame>,
+    output: Writer<Packet>,
+    model: Reader<Packet>,
+}
+
+impl Line {
+    fn new() -> Self {
+        let (media, input) = ring::ring(ring::UPLINK_IN_MS);
+        let (output, model) = ring::ring(ring::UPLINK_OUT_MS);
+        Self { rig: Rig::new(MU, ModelCodec::Pcmu), media, input, output, model }
+    }
+
+    /// The frames of these media times (in frames) arrive, then the line ticks whenever it wants until `until_ms`.
+    fn run(&mut self, frames: std::ops::Range<u64>, mut at: Nanos, until_ms: u64) -> Vec<u32> {
+        for i in frames {
+            self.media.push(MediaFrame::new(at, i * 160, &[1; 160]).unwrap()).unwrap();
+        }
+        let mut stamps = Vec::new();
+        while at <= Nanos::from_millis(until_ms) {
+            let next = self.rig.uplink.tick(&At(at), &mut self.input, &mut self.output, &self.rig.stats).next;
+            stamps.extend(std::iter::from_fn(|| self.model.pop()).map(|p| p.timestamp / 160));
+            assert!(next > at, "it must not spin");
+            at = next;
+        }
+        stamps
+    }
+}
+
+#[test]
+fn a_line_that_stops_is_continued_with_silence() {
+    let mut line = Line::new();
+    let stamps = line.run(0..1, Nanos::from_millis(1_000), 1_399);
+    assert_eq!(stamps, [0], "a stall of the network is waited for");
+    let stamps = line.run(0..0, Nanos::from_millis(1_400), 1_499);
+    assert_eq!(stamps, [1, 2, 3, 4, 5], "one packet each 20 ms");
+    assert_eq!(line.rig.stats.silence_filled.get(), 5);
+}
+
+#[test]
+fn after_a_mute_media_time_goes_on_where_the_caller_is() {
+    let mut line = Line::new();
+    line.run(0..1, Nanos::from_millis(1_000), 1_499);
+    // Muted for 500 ms: the caller's clock went on.
+    assert_eq!(line.run(25..27, Nanos::from_millis(1_500), 1_519), [25, 26]);
+}
+
+#[test]
+fn after_a_long_stall_nothing_is_lost() {
+    let mut line = Line::new();
+    line.run(0..1, Nanos::from_millis(1_000), 1_499);
+    // Five packets of silence stand where the late frames belong: they come behind them.
+    assert_eq!(line.run(1..3, Nanos::from_millis(1_500), 1_519), [6, 7]);
+    assert_eq!(line.run(3..4, Nanos::from_millis(1_520), 1_539), [8], "and the line stays whole");
+    assert_eq!(line.rig.stats.duplicate.get(), 0);
+}
+
+#[test]
+fn silence_does_not_pile_up_before_a_model_that_is_not_there() {
+    let mut line = Line::new();
+    line.media.push(MediaFrame::new(Nanos(0), 0, &[1; 160]).unwrap()).unwrap();
+    let mut at = Nanos::from_millis(1_000);
+    while at < Nanos::from_millis(3_000) {
+        at = line.rig.uplink.tick(&At(at), &mut line.input, &mut line.output, &line.rig.stats).next;
+    }
+    assert_eq!(line.model.len(), 1);
 }

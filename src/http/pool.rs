@@ -7,7 +7,25 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 /// Connections without proof at once. Each costs about 20 kB and a file descriptor.
-pub const CAPACITY: usize = 1024;
+const CAPACITY: usize = 1024;
+/// Of the process's file descriptors they get this part; a call needs two, and the rest of the house some.
+const DESCRIPTOR_SHARE: usize = 4;
+
+/// How many connections without proof this process can afford.
+pub fn capacity() -> usize {
+    // Linux says so there; elsewhere the limits are generous or the accept loop finds out.
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    match open_files(&limits) {
+        Some(limit) => CAPACITY.min(limit / DESCRIPTOR_SHARE).max(1),
+        None => CAPACITY,
+    }
+}
+
+/// The soft limit of open files in the text of `/proc/self/limits`; `None` if there is none.
+fn open_files(limits: &str) -> Option<usize> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
 
 /// The pool.
 #[derive(Debug)]
@@ -148,6 +166,20 @@ mod tests {
         slots[0].doubt();
         assert!(pool.enter().is_some());
         assert!(is_out(&slots[0]));
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_read() {
+        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                    Max processes             95000                95000                processes \n\
+                    Max open files            1024                 524288               files     \n";
+        assert_eq!(open_files(text), Some(1024));
+        assert_eq!(
+            open_files("Max open files            unlimited            unlimited            files"),
+            None
+        );
+        assert_eq!(open_files(""), None);
+        assert!((1..=CAPACITY).contains(&capacity()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::response::Response;
@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::App;
-use super::pool::{CAPACITY, Pool, Slot};
+use super::pool::{Pool, Slot, capacity};
 
 /// Longest a request's head may take, and longest a connection may idle between requests. Slow senders (slowloris) hold a
 /// connection no longer than this.
@@ -29,8 +29,12 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// Connections the kernel keeps until we accept them.
 const BACKLOG: u32 = 1024;
-/// Pause after a failed accept: out of descriptors, spinning would only burn the core.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Pause after a failed accept, out of descriptors: long enough for a connection that was put out to be gone.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(2);
+/// The same where nothing can be put out: calls hold all descriptors, and spinning would only burn the core.
+const FULL_PAUSE: Duration = Duration::from_millis(50);
+/// Between two log lines about failing accepts.
+const LOG_EVERY: Duration = Duration::from_secs(5);
 /// How long requests under way may take once the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -57,10 +61,11 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let router = super::router(app);
-    let pool = Pool::new(CAPACITY);
+    let pool = Pool::new(capacity());
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
+    let mut logged = None;
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
@@ -71,7 +76,7 @@ pub async fn serve(
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                accept_failed(&error, &pool).await;
+                accept_failed(&error, &pool, &mut logged).await;
                 continue;
             }
         };
@@ -90,15 +95,18 @@ pub async fn serve(
     Ok(())
 }
 
-async fn accept_failed(error: &io::Error, pool: &Pool) {
+async fn accept_failed(error: &io::Error, pool: &Pool, logged: &mut Option<Instant>) {
     metrics::counter!("aria_connections_total", "outcome" => "accept_failed").increment(1);
     // The peer was gone before we came: nothing of ours is wrong.
     if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
         return;
     }
-    tracing::error!(%error, "cannot accept connections");
-    pool.make_room();
-    tokio::time::sleep(ACCEPT_PAUSE).await;
+    if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+        tracing::error!(%error, "cannot accept connections");
+        *logged = Some(Instant::now());
+    }
+    let pause = if pool.make_room() { ACCEPT_PAUSE } else { FULL_PAUSE };
+    tokio::time::sleep(pause).await;
 }
 
 async fn connection(stream: TcpStream, peer: Peer, router: Router, mut stopping: watch::Receiver<bool>) {

@@ -5,6 +5,7 @@ mod calls;
 mod framing;
 mod host;
 mod messages;
+mod opening;
 mod streams;
 mod twilio;
 mod webhooks;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use pipeline::opus::Encoder;
 use pipeline::{
-    CallConfig, CallPorts, Clock, Command, GuardedAllocator, MediaEncoding, MediaFormat, MediaFrame,
+    Bell, CallConfig, CallPorts, Clock, Command, GuardedAllocator, MediaEncoding, MediaFormat, MediaFrame,
     ModelCodec, Nanos, OpusConfig, Packet, SampleRate, Silent, Worker, Workers, WorkersConfig, call,
     forbid_alloc_always, now, violations,
 };
@@ -216,6 +216,31 @@ fn the_guard_notices_one_allocation() {
     assert_eq!(violations(), before + 2, "a free");
     drop(std::hint::black_box(Box::new(7_u8)));
     assert_eq!(violations(), before + 2, "outside it is allowed");
+}
+
+/// A bell that does what no bell may.
+struct Allocating;
+
+impl Bell for Allocating {
+    fn ring(&self) {
+        drop(std::hint::black_box(Box::new(7_u8)));
+    }
+}
+
+#[test]
+fn one_allocation_inside_a_worker_is_caught() {
+    let _turn = turn();
+    let clock = Simulated(Cell::new(1_000_000_000));
+    let mut worker = Worker::alone(1);
+    let config = CallConfig { codec: ModelCodec::Pcmu, ..CallConfig::default() };
+    let (mut ports, slot) = call(config, Arc::new(Silent), Arc::new(Allocating));
+    worker.add(slot).unwrap();
+    let before = violations();
+    forbid_alloc_always(|| worker.tick(&clock));
+    assert_eq!(violations(), before, "nothing was sent, so nothing rang");
+    ports.media.push(MediaFrame::new(clock.now(), 0, &[0x31; 160]).unwrap()).unwrap();
+    forbid_alloc_always(|| worker.tick(&clock));
+    assert_eq!(violations(), before + 2, "one allocation and its free");
 }
 
 #[test]

@@ -29,7 +29,9 @@ pub fn decode_8k(source: impl std::io::Read) -> Result<Vec<i16>, hound::Error> {
     let channels = usize::from(spec.channels.max(1));
     let mono: Vec<i16> = flat
         .chunks(channels)
-        .map(|c| (c.iter().sum::<f32>() / channels as f32 * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16)
+        .map(|c| {
+            (c.iter().sum::<f32>() / channels as f32 * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16
+        })
         .collect();
     Ok(resample(&mono, spec.sample_rate, 8_000))
 }

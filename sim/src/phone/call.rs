@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -13,26 +13,21 @@ use super::callback::Callbacks;
 use super::config::{Begin, CallPlan, PhoneConfig};
 use super::faults::SignatureFault;
 use super::form::{Identity, Params};
-use super::g711;
 use super::line::{Line, Turn};
 use super::pacer::{Beat, Pacer};
 use super::playback::FRAME;
 use super::report::{Arrival, CallReport, Ended, EndedBy, Exchange, Framing, Lateness, Mark, Violation};
+use super::script::{Caller, Script};
 use super::sid::Dice;
 use super::timeline::{Diary, Moment};
-use super::twiml::{self, Dial, Document, Target, Verb};
+use super::twiml::{self, Document, Target, Verb};
 use super::validator::ViolationKind;
 use super::webhook::{Asker, Question};
-use crate::speech;
 
 /// Documents one call may run. A bridge that redirects for ever would otherwise hold the call for ever.
 const MAX_DOCUMENTS: usize = 100;
 /// Violations kept in the report.
 const MAX_VIOLATIONS: usize = 1_000;
-/// Speaking rate of the stand-in for Twilio's speech: about 15 characters a second, at least half a second.
-const SAY_CHARACTERS_PER_S: u64 = 15;
-/// A recording longer than this is cut: nobody waits for more in a test.
-const MAX_PLAY: Duration = Duration::from_secs(120);
 
 /// What the REST API asks of a running call.
 #[derive(Debug)]
@@ -90,7 +85,9 @@ pub(crate) struct Call {
     pub(crate) notes: Notes,
     pub(crate) callbacks: Callbacks,
     pub(crate) tails: JoinSet<()>,
-    line: Option<Line>,
+    pub(super) line: Option<Line>,
+    /// Ready from the beginning; goes to the line with the answer.
+    caller: Option<Caller>,
     /// The URL of the document that runs: relative URLs in it start there.
     base: String,
 }
@@ -105,11 +102,11 @@ pub(crate) enum Opening {
 
 impl Call {
     pub(crate) fn new(set: Setting) -> Self {
-        let callbacks = Callbacks::new(set.asker.clone(), &set.plan.faults);
         Self {
+            callbacks: Callbacks::new(set.asker.clone(), &set.plan.faults),
+            caller: Some(Caller::new(&set.plan.script)),
             set,
             notes: Notes::default(),
-            callbacks,
             tails: JoinSet::new(),
             line: None,
             base: String::new(),
@@ -259,15 +256,6 @@ impl Call {
         }
     }
 
-    /// Twilio's own apology for a missing or broken document.
-    async fn apologise(&mut self, code: u32) -> Next {
-        self.set.diary.now(Moment::Spoken("An application error has occurred. Goodbye.".into()));
-        match self.sound(stand_in(Duration::from_secs(3))).await {
-            Next::On => Next::End(Ended::new(EndedBy::Failure, format!("no usable document: {code}"))),
-            other => other,
-        }
-    }
-
     async fn document(&mut self, text: String) -> Next {
         self.notes.twiml.push(text.clone());
         let parsed = twiml::parse(&text);
@@ -301,93 +289,12 @@ impl Call {
         self.set.diary.at(answered, Moment::Answered);
         self.set.status.send_replace("in-progress");
         let beats = self.set.pacer.join(now);
-        let mut line = Line::new(beats, self.set.diary.clone(), answered, &self.set.plan.script);
+        let caller = self.caller.take().unwrap_or_else(|| Caller::new(&Script::default()));
+        let mut line = Line::new(beats, self.set.diary.clone(), answered, caller);
         if self.set.plan.begin == Begin::AtAnswer {
             line.begin();
         }
         self.line = Some(line);
-    }
-
-    async fn verb(&mut self, verb: Verb) -> Next {
-        self.set.diary.now(Moment::Verb(verb.name()));
-        match verb {
-            Verb::Say { text } => {
-                let seconds = (text.chars().count() as u64 / SAY_CHARACTERS_PER_S).max(1);
-                self.set.diary.now(Moment::Spoken(text));
-                self.sound(stand_in(Duration::from_secs(seconds))).await
-            }
-            Verb::Play { url } => self.play(url).await,
-            Verb::Pause { seconds } => self.sound(silence(Duration::from_secs(seconds.into()))).await,
-            Verb::Hangup => Next::End(Ended::new(EndedBy::Document, "<Hangup>")),
-            Verb::Reject { .. } if self.line.is_some() => {
-                self.warn(twiml::Warning::new(12_200, "<Reject> after the answer"));
-                Next::On
-            }
-            Verb::Reject { .. } => Next::End(Ended::new(EndedBy::Document, "<Reject>")),
-            Verb::Redirect(target) => Next::Fetch(target, self.set.identity.params("in-progress")),
-            Verb::Dial(dial) => self.dial(dial).await,
-            Verb::Connect { action, stream } => match self.stream(stream).await {
-                Next::On => match action {
-                    Some(target) => Next::Fetch(target, self.set.identity.params("in-progress")),
-                    None => Next::On,
-                },
-                other => other,
-            },
-        }
-    }
-
-    async fn play(&mut self, url: String) -> Next {
-        let question = self.question(&Target { url, post: false }, vec![]);
-        let asker = self.set.asker.clone();
-        let fetched = self.during(super::recording::fetch(asker, question.url)).await;
-        match fetched {
-            Err(next) => next,
-            Ok(Ok(mut samples)) => {
-                samples.truncate(MAX_PLAY.as_secs() as usize * 8_000);
-                self.sound(samples).await
-            }
-            Ok(Err(why)) => {
-                self.warn(twiml::Warning::new(12_300, format!("<Play>: {why}")));
-                Next::On
-            }
-        }
-    }
-
-    async fn dial(&mut self, dial: Dial) -> Next {
-        let outcome = self.set.plan.dial.clone();
-        let talking = if outcome.status == "completed" { outcome.talking } else { Duration::ZERO };
-        match self.sound(silence(outcome.ringing + talking)).await {
-            Next::On => {}
-            other => return other,
-        }
-        let Some(action) = dial.action else { return Next::On };
-        let mut params = self.set.identity.params("in-progress");
-        params.push(("DialCallStatus".into(), outcome.status));
-        params.push(("DialCallSid".into(), self.set.dice.sid("CA")));
-        params.push(("DialCallDuration".into(), talking.as_secs().to_string()));
-        params.push(("DialBridged".into(), (!talking.is_zero()).to_string()));
-        Next::Fetch(action, params)
-    }
-
-    /// Lets the caller hear samples, at 8 kHz, to their end.
-    async fn sound(&mut self, samples: Vec<i16>) -> Next {
-        for chunk in samples.chunks(FRAME) {
-            let mut frame = [0; FRAME];
-            frame[..chunk.len()].copy_from_slice(chunk);
-            loop {
-                match self.wake(std::future::pending::<()>()).await {
-                    Wake::Beat(beat) => {
-                        if let (_, Some(next)) = self.turn(beat, &frame) {
-                            return next;
-                        }
-                        break;
-                    }
-                    Wake::Command(command) => return self.command(command),
-                    Wake::Done(()) => {}
-                }
-            }
-        }
-        Next::On
     }
 
     /// Waits for something while the line goes on in silence.
@@ -411,9 +318,10 @@ impl Call {
         let line = self.line.as_mut().expect("verbs run only after the answer");
         tokio::select! {
             biased;
-            Some(beat) = line.beats.recv() => Wake::Beat(beat),
             Some(command) = self.set.commands.recv() => Wake::Command(command),
+            // Before the beat: if this machine was late, what came in the meantime came in time.
             output = future => Wake::Done(output),
+            Some(beat) = line.beats.recv() => Wake::Beat(beat),
         }
     }
 
@@ -477,19 +385,4 @@ async fn ask(asker: Asker, question: Question) -> Exchange {
     let path = Url::parse(&question.url).map_or_else(|_| question.url.clone(), |u| u.path().to_owned());
     asker.diary.now(Moment::WebhookSent { path });
     asker.ask(question).await
-}
-
-fn silence(time: Duration) -> Vec<i16> {
-    vec![0; (time.as_millis() * 8) as usize]
-}
-
-/// Speech of that length in place of Twilio's own voice, so that a caller who waits for speech hears some.
-fn stand_in(time: Duration) -> Vec<i16> {
-    let clip = speech::clip("nobody-available").expect("the clip is in the list").samples_8k();
-    // Through the telephone, like everything the caller hears.
-    clip.iter()
-        .cycle()
-        .take((time.as_millis() * 8) as usize)
-        .map(|&s| g711::decode(g711::encode(s)))
-        .collect()
 }

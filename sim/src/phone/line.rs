@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::ear::{Ear, Heard};
 use super::pacer::{BEAT, Beat};
 use super::playback::FRAME;
-use super::script::{Caller, CallerFrame, Script};
+use super::script::{Caller, CallerFrame};
 use super::timeline::{Diary, Moment};
 
 /// What a beat brought.
@@ -44,7 +44,7 @@ impl Line {
         beats: mpsc::Receiver<Beat>,
         diary: Arc<Diary>,
         answered: Duration,
-        script: &Script,
+        caller: Caller,
     ) -> Self {
         Self {
             beats,
@@ -52,7 +52,7 @@ impl Line {
             answered,
             next: 0,
             missed: 0,
-            caller: Caller::new(script),
+            caller,
             begun: false,
             pending: CallerFrame::default(),
             ear: Ear::default(),

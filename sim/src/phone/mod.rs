@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Everything that decides something is pure and takes the time as an argument ([`playback`], [`validator`], [`frames`], [`uplink`], [`script`], [`twiml`], [`ear`]);
-//! sockets are in `webhook`, `socket`, `stream` and `rest`.
+//! sockets are in `webhook`, `socket` and `rest`; `call`, `verbs`, `stream` and `streaming` join the two.
 //!
 //! What nobody could check against the real Twilio, and what is assumed here: after a failed handshake the call goes on as after an ended stream (`action`, then the next
 //! verb); a stream ends with close code 1000 after `stop`; Twilio sends no pings; a last frame shorter than 20 ms is completed with silence. [`Faults`] plays the others
@@ -37,10 +37,12 @@ mod sid;
 pub mod signature;
 mod socket;
 mod stream;
+mod streaming;
 pub mod timeline;
 pub mod twiml;
 pub mod uplink;
 pub mod validator;
+mod verbs;
 mod webhook;
 
 use std::net::TcpStream;

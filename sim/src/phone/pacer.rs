@@ -18,6 +18,9 @@ pub(crate) const BEAT: Duration = Duration::from_millis(20);
 /// Beats a call may be behind before they are lost: 10 s. Losing them keeps a stuck call from growing; they are counted by their index.
 const BACKLOG: usize = 500;
 
+/// Calls that may wait to join between two beats. More wait in `join`, a few microseconds each: the thread takes them whenever it is not handing out beats.
+const JOINING: usize = 1_024;
+
 /// One beat of one call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Beat {
@@ -34,11 +37,11 @@ struct Join {
 
 /// A handle of the thread; the thread ends when all handles are gone.
 #[derive(Debug, Clone)]
-pub(crate) struct Pacer(std_mpsc::Sender<Join>);
+pub(crate) struct Pacer(std_mpsc::SyncSender<Join>);
 
 impl Pacer {
     pub(crate) fn start() -> std::io::Result<Self> {
-        let (joins, inbox) = std_mpsc::channel();
+        let (joins, inbox) = std_mpsc::sync_channel(JOINING);
         thread::Builder::new().name("phone-pacer".into()).spawn(move || run(&inbox))?;
         Ok(Self(joins))
     }

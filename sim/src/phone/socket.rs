@@ -225,7 +225,9 @@ impl Wire {
         if style != CloseStyle::Abrupt {
             let _ =
                 tokio::time::timeout(CLOSE, async { while let Some(Ok(_)) = reader.next().await {} }).await;
-        } else if tokio::time::timeout(CLOSE, &mut writer).await.is_err() {
+        }
+        if tokio::time::timeout(CLOSE, &mut writer).await.is_err() {
+            // The other side does not read; what is left will never go out.
             writer.abort();
         }
         None

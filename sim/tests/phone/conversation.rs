@@ -26,7 +26,7 @@ fn likeness(a: &[i16], b: &[i16]) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_greeting_an_answer_and_a_goodbye() {
-    let (sender, mut seen) = mpsc::unbounded_channel();
+    let (sender, mut seen) = mpsc::channel(16);
     let bridge = Bridge::streaming(move |mut stream| {
         let sender = sender.clone();
         async move {
@@ -34,7 +34,7 @@ async fn a_greeting_an_answer_and_a_goodbye() {
             stream.speak(&sid, &clip("sorry-problems").unwrap().samples_8k()).await;
             stream.mark(&sid, "greeting").await;
             let rest = stream.rest().await;
-            sender.send((stream.upgrade, start, rest)).unwrap();
+            sender.send((stream.upgrade, start, rest)).await.unwrap();
         }
     })
     .await;
@@ -110,7 +110,8 @@ async fn a_greeting_an_answer_and_a_goodbye() {
     let mark = &report.marks[0];
     let lasted = mark.echoed.unwrap() - first;
     let length = ms(greeting.len().div_ceil(160) as u64 * 20);
-    assert!(lasted >= length && lasted < length + ms(60), "{lasted:?} for {length:?}");
+    // From a late beat, which takes what came after it was due, to one beat and the way of the echo.
+    assert!(lasted + ms(20) >= length && lasted < length + ms(60), "{lasted:?} for {length:?}");
 
     // The script followed the conversation, and nothing was amiss.
     assert_eq!(report.steps, (6, 6));
@@ -218,6 +219,7 @@ async fn twenty_calls_at_once_keep_apart_and_in_time() {
     let calls: Vec<_> = calls.collect();
     for call in calls {
         let report = call.await.unwrap();
+        println!("{:?}", report.lateness);
         let level = levels.lock().unwrap()[&report.call_sid];
         let loudest = report.heard.iter().copied().max().unwrap();
         assert!((loudest - level).abs() <= level / 16, "{loudest} instead of {level}");

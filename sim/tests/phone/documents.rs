@@ -191,7 +191,11 @@ async fn a_recording_is_played_and_a_dialled_call_comes_back() {
     plan.dial.status = "no-answer".into();
     let report = bridge.phone().await.call(plan).await;
     assert_eq!(verbs(&report), ["Play", "Dial", "Reject"]);
-    assert_eq!((code(&report), report.ended.how.as_str()), (vec![12_200], "the document was over"), "too late to reject");
+    assert_eq!(
+        (code(&report), report.ended.how.as_str()),
+        (vec![12_200], "the document was over"),
+        "too late to reject"
+    );
     let hello = clip("hello").unwrap().samples_8k();
     let at = report.heard.iter().position(|s| s.abs() > 300).unwrap()
         - hello.iter().position(|s| s.abs() > 300).unwrap();

@@ -25,7 +25,7 @@ type Seen = Vec<(Instant, Value)>;
 
 /// A call of `length` with these faults: what the bridge saw, in the order it came, and the report.
 async fn call(faults: Faults, length: Duration) -> (Seen, Vec<(String, String)>, CallReport) {
-    let (sender, mut seen) = mpsc::unbounded_channel();
+    let (sender, mut seen) = mpsc::channel(16);
     let bridge = Bridge::streaming(move |mut stream| {
         let sender = sender.clone();
         async move {
@@ -33,7 +33,7 @@ async fn call(faults: Faults, length: Duration) -> (Seen, Vec<(String, String)>,
             while let Some(value) = stream.next().await {
                 all.push((Instant::now(), value));
             }
-            sender.send((all, stream.upgrade)).unwrap();
+            sender.send((all, stream.upgrade)).await.unwrap();
         }
     })
     .await;
@@ -145,7 +145,7 @@ async fn any_message_can_be_put_anywhere() {
 
 #[tokio::test]
 async fn an_unfinished_fragment_and_bytes_below_the_framing_reach_the_bridge() {
-    let (sender, mut ends) = mpsc::unbounded_channel();
+    let (sender, mut ends) = mpsc::channel(16);
     let bridge = Bridge::streaming(move |mut stream| {
         let sender = sender.clone();
         async move {
@@ -153,14 +153,14 @@ async fn an_unfinished_fragment_and_bytes_below_the_framing_reach_the_bridge() {
             let end = loop {
                 match stream.socket.next().await {
                     Some(Ok(Message::Binary(bytes))) => {
-                        sender.send(format!("binary {}", bytes.len())).unwrap()
+                        sender.send(format!("binary {}", bytes.len())).await.unwrap()
                     }
                     Some(Ok(_)) => {}
                     Some(Err(error)) => break error.to_string(),
                     None => break "end".into(),
                 }
             };
-            sender.send(end).unwrap();
+            sender.send(end).await.unwrap();
         }
     })
     .await;
@@ -181,7 +181,7 @@ async fn an_unfinished_fragment_and_bytes_below_the_framing_reach_the_bridge() {
 
 #[tokio::test]
 async fn a_reset_is_a_reset_and_a_half_open_socket_says_nothing() {
-    let (sender, mut ends) = mpsc::unbounded_channel();
+    let (sender, mut ends) = mpsc::channel(16);
     let bridge = Bridge::streaming(move |mut stream| {
         let sender = sender.clone();
         async move {
@@ -195,7 +195,7 @@ async fn a_reset_is_a_reset_and_a_half_open_socket_says_nothing() {
                     Ok(None) => break "end".into(),
                 }
             };
-            sender.send((end, last)).unwrap();
+            sender.send((end, last)).await.unwrap();
         }
     })
     .await;

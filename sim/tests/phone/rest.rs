@@ -25,8 +25,8 @@ async fn post(
 }
 
 /// A bridge whose stream tells when it started and how it ended.
-async fn streaming() -> (Bridge, mpsc::UnboundedReceiver<String>) {
-    let (sender, events) = mpsc::unbounded_channel();
+async fn streaming() -> (Bridge, mpsc::Receiver<String>) {
+    let (sender, events) = mpsc::channel(16);
     let bridge = Bridge::start(
         |hook, url| match hook.path.as_str() {
             "/next" => twiml("<Say>Moved.</Say>"),
@@ -36,9 +36,9 @@ async fn streaming() -> (Bridge, mpsc::UnboundedReceiver<String>) {
             let sender = sender.clone();
             async move {
                 let (_, start) = stream.start().await;
-                sender.send(start["start"]["callSid"].as_str().unwrap().to_owned()).unwrap();
+                sender.send(start["start"]["callSid"].as_str().unwrap().to_owned()).await.unwrap();
                 let last = stream.rest().await.last().map_or("nothing".into(), |m| m["event"].to_string());
-                sender.send(last).unwrap();
+                sender.send(last).await.unwrap();
             }
         },
     )

@@ -42,18 +42,42 @@ enum Doing {
     Waiting { since: Duration },
 }
 
+/// A step with the sound it needs: files are read and rates converted before the call, because both take longer than a beat.
+#[derive(Debug)]
+struct Ready {
+    step: Step,
+    sound: Result<Vec<i16>, String>,
+}
+
+impl Ready {
+    fn new(step: &Step) -> Self {
+        let sound = match step {
+            Step::Say(clip) | Step::InterruptAfter { clip, .. } => Ok(clip.samples_8k()),
+            Step::SaySamples(samples) => Ok(samples.clone()),
+            Step::SayWav(path) => wav::read_8k(path).map_err(|e| format!("{}: {e}", path.display())),
+            _ => Ok(vec![]),
+        };
+        Self { step: step.clone(), sound }
+    }
+
+    /// Its sound, once.
+    fn speak(&mut self) -> Result<Doing, String> {
+        std::mem::replace(&mut self.sound, Ok(vec![])).map(|samples| Doing::Speaking(samples.into()))
+    }
+}
+
 /// A caller in the middle of a script.
 #[derive(Debug)]
 pub struct Caller {
-    steps: Vec<Step>,
+    steps: Vec<Ready>,
     next: usize,
     doing: Doing,
 }
 
 impl Caller {
-    /// A caller at the first step.
+    /// A caller at the first step. Reads the script's files and makes its sounds ready: takes milliseconds a line.
     pub fn new(script: &Script) -> Self {
-        Self { steps: script.steps.clone(), next: 0, doing: Doing::Nothing }
+        Self { steps: script.steps.iter().map(Ready::new).collect(), next: 0, doing: Doing::Nothing }
     }
 
     /// How many steps are done, the one under way not counted.
@@ -118,7 +142,8 @@ impl Caller {
 
     fn wait_is_over(&mut self, waited: Duration, ear: &Ear, frame: &mut CallerFrame) -> bool {
         let index = self.next - 1;
-        let (met, timeout) = match &self.steps[index] {
+        let ready = &mut self.steps[index];
+        let (met, timeout) = match &ready.step {
             Step::WaitForSpeech { timeout } => (ear.speaking_for().is_some(), *timeout),
             Step::WaitForSilence { quiet, timeout } => (ear.quiet_for().min(waited) >= *quiet, *timeout),
             Step::InterruptAfter { heard, timeout, .. } => (ear.speaking_for() >= Some(*heard), *timeout),
@@ -130,42 +155,42 @@ impl Caller {
         if !met {
             frame.timed_out.push(index);
         }
-        self.doing = match &self.steps[index] {
-            Step::InterruptAfter { clip, .. } => {
-                frame.began.push((index, format!("say {}", clip.name)));
-                Doing::Speaking(clip.samples_8k().into())
-            }
-            _ => Doing::Nothing,
-        };
+        self.doing = Doing::Nothing;
+        if let Step::InterruptAfter { clip, .. } = &ready.step {
+            frame.began.push((index, format!("say {}", clip.name)));
+            self.doing = ready.speak().unwrap_or(Doing::Nothing);
+        }
         true
     }
 
     fn begin(&mut self, now: Duration, frame: &mut CallerFrame) {
         let index = self.next;
         self.next += 1;
-        let (word, doing) = match &self.steps[index] {
-            Step::Say(clip) => (format!("say {}", clip.name), Doing::Speaking(clip.samples_8k().into())),
-            Step::SaySamples(samples) => ("say samples".to_owned(), Doing::Speaking(samples.clone().into())),
-            Step::SayWav(path) => match wav::read_8k(path) {
-                Ok(samples) => (format!("say {}", path.display()), Doing::Speaking(samples.into())),
-                Err(error) => {
-                    frame.failed = Some((index, format!("{}: {error}", path.display())));
-                    ("wav".to_owned(), Doing::Nothing)
-                }
-            },
-            Step::Pause(time) => ("pause".to_owned(), Doing::Until(now + *time)),
-            Step::Mute(time) => ("mute".to_owned(), Doing::Muted(now + *time)),
-            Step::Dtmf(keys) => ("dtmf".to_owned(), Doing::Keys { left: keys.chars().collect(), next: now }),
-            Step::WaitForSpeech { .. } => ("wait for speech".to_owned(), Doing::Waiting { since: now }),
-            Step::WaitForSilence { .. } => ("wait for silence".to_owned(), Doing::Waiting { since: now }),
-            Step::InterruptAfter { .. } => ("wait to interrupt".to_owned(), Doing::Waiting { since: now }),
+        let ready = &mut self.steps[index];
+        let (word, doing) = match &ready.step {
+            Step::Say(clip) => (format!("say {}", clip.name), ready.speak()),
+            Step::SayWav(path) => (format!("say {}", path.display()), ready.speak()),
+            Step::SaySamples(_) => ("say samples".to_owned(), ready.speak()),
+            Step::Pause(time) => ("pause".to_owned(), Ok(Doing::Until(now + *time))),
+            Step::Mute(time) => ("mute".to_owned(), Ok(Doing::Muted(now + *time))),
+            Step::Dtmf(keys) => {
+                ("dtmf".to_owned(), Ok(Doing::Keys { left: keys.chars().collect(), next: now }))
+            }
+            Step::WaitForSpeech { .. } => ("wait for speech".to_owned(), Ok(Doing::Waiting { since: now })),
+            Step::WaitForSilence { .. } => ("wait for silence".to_owned(), Ok(Doing::Waiting { since: now })),
+            Step::InterruptAfter { .. } => {
+                ("wait to interrupt".to_owned(), Ok(Doing::Waiting { since: now }))
+            }
             Step::HangUp => {
                 frame.hang_up = true;
-                ("hang up".to_owned(), Doing::Nothing)
+                ("hang up".to_owned(), Ok(Doing::Nothing))
             }
         };
         frame.began.push((index, word));
-        self.doing = doing;
+        self.doing = doing.unwrap_or_else(|why| {
+            frame.failed = Some((index, why));
+            Doing::Nothing
+        });
     }
 }
 

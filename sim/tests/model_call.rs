@@ -61,35 +61,37 @@ async fn a_call_is_set_up_and_the_greeting_is_heard() {
 
 #[tokio::test]
 async fn the_caller_speaks_and_is_answered_in_either_codec() {
-    for (codecs, is_opus) in [(vec![Codec::Opus], true), (vec![Codec::PCMU], false)] {
-        let server = server(ModelConfig::default());
-        let client = Client::call(&server.base_url(), &codecs, &session()).await;
-        client.event("session.created").await;
-        client.say("something-wrong");
-        let (_, started) = client.event("input_audio_buffer.speech_started").await;
-        let (_, stopped) = client.event("input_audio_buffer.speech_stopped").await;
-        let length = stopped["audio_end_ms"].as_u64().unwrap() - started["audio_start_ms"].as_u64().unwrap();
-        assert!((1_500..4_500).contains(&length), "a turn of {length} ms");
-        assert_eq!(started["item_id"], stopped["item_id"]);
-        let (_, transcript) = client.event("conversation.item.input_audio_transcription.completed").await;
-        assert_eq!(transcript["transcript"], "Something is terribly wrong!");
-        client.event("output_audio_buffer.stopped").await;
-        let rtp = client.notes.lock().unwrap().rtp.clone();
-        assert!(rms(&decode(&rtp, is_opus)) > 1_000.0);
-        let heard = server.heard(&client.call_id).expect("known");
-        let said = sim::speech::clip("something-wrong").unwrap().samples_8k();
-        let loudest = heard.chunks(160).map(rms).fold(0.0, f64::max);
-        let wanted = said.chunks(160).map(rms).fold(0.0, f64::max);
-        assert!((0.7..1.3).contains(&(loudest / wanted)), "{loudest} for {wanted}");
-        let record = server.session(&client.call_id).unwrap();
-        assert_eq!((record.rtp_in.missing, record.rtp_in.late, record.rtp_in.undecodable), (0, 0, 0));
-        assert!(record.rtp_in.gaps.is_empty() && record.turns.len() == 1);
-        println!(
-            "arrival late p50 {:?} p99 {:?}",
-            record.rtp_in.lateness.percentile(0.5),
-            record.rtp_in.lateness.percentile(0.99)
-        );
-    }
+    tokio::join!(speak(Codec::Opus, true), speak(Codec::PCMU, false));
+}
+
+async fn speak(codec: Codec, is_opus: bool) {
+    let server = server(ModelConfig::default());
+    let client = Client::call(&server.base_url(), &[codec], &session()).await;
+    client.event("session.created").await;
+    client.say("something-wrong");
+    let (_, started) = client.event("input_audio_buffer.speech_started").await;
+    let (_, stopped) = client.event("input_audio_buffer.speech_stopped").await;
+    let length = stopped["audio_end_ms"].as_u64().unwrap() - started["audio_start_ms"].as_u64().unwrap();
+    assert!((1_500..4_500).contains(&length), "a turn of {length} ms");
+    assert_eq!(started["item_id"], stopped["item_id"]);
+    let (_, transcript) = client.event("conversation.item.input_audio_transcription.completed").await;
+    assert_eq!(transcript["transcript"], "Something is terribly wrong!");
+    client.event("output_audio_buffer.stopped").await;
+    let rtp = client.notes.lock().unwrap().rtp.clone();
+    assert!(rms(&decode(&rtp, is_opus)) > 1_000.0);
+    let heard = server.heard(&client.call_id).expect("known");
+    let said = sim::speech::clip("something-wrong").unwrap().samples_8k();
+    let loudest = heard.chunks(160).map(rms).fold(0.0, f64::max);
+    let wanted = said.chunks(160).map(rms).fold(0.0, f64::max);
+    assert!((0.7..1.3).contains(&(loudest / wanted)), "{loudest} for {wanted}");
+    let record = server.session(&client.call_id).unwrap();
+    assert_eq!((record.rtp_in.missing, record.rtp_in.late, record.rtp_in.undecodable), (0, 0, 0));
+    assert!(record.rtp_in.gaps.is_empty() && record.turns.len() == 1);
+    println!(
+        "arrival late p50 {:?} p99 {:?}",
+        record.rtp_in.lateness.percentile(0.5),
+        record.rtp_in.lateness.percentile(0.99)
+    );
 }
 
 #[tokio::test]

@@ -143,7 +143,7 @@ pub struct Voice {
 
 impl Default for Voice {
     fn default() -> Self {
-        Self { bitrate_bps: 28_000, complexity: 8, fec_loss_percent: 10 }
+        Self { bitrate_bps: 28_000, complexity: 5, fec_loss_percent: 10 }
     }
 }
 

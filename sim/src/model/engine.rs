@@ -82,7 +82,7 @@ fn run(inbox: &Receiver<Command>, mut rung: UnixStream) {
             sockets.set([rung.as_raw_fd()].into_iter().chain(peers.iter().map(Peer::fd)));
             changed = false;
         }
-        let deadline = peers.iter().map(Peer::deadline).min();
+        let deadline = peers.iter().map(Peer::due).min();
         if let Err(error) = sockets.wait(deadline) {
             tracing::error!(%error, "the simulated model cannot wait for its sockets");
             return;
@@ -90,7 +90,7 @@ fn run(inbox: &Receiver<Command>, mut rung: UnixStream) {
         let now = Instant::now();
         for (index, peer) in peers.iter_mut().enumerate() {
             let readable = sockets.is_ready(index + 1);
-            if readable || peer.deadline() <= now {
+            if readable || peer.due() <= now {
                 drive(peer, readable);
             }
         }

@@ -167,6 +167,8 @@ const SESSION: Shape = Shape::Object(FIELDS);
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     value: Value,
+    /// Asked for at every packet, so not looked up in `value` each time.
+    idle_timeout_ms: Option<u64>,
     default_silence_ms: u32,
 }
 
@@ -191,7 +193,7 @@ impl Settings {
                 "output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "alloy", "speed": 1}},
             "include": null,
         });
-        let mut settings = Self { value, default_silence_ms };
+        let mut settings = Self { value, idle_timeout_ms: None, default_silence_ms };
         settings.merge(request);
         Ok(settings)
     }
@@ -229,6 +231,7 @@ impl Settings {
                 }
             }
         }
+        self.idle_timeout_ms = self.value["audio"]["input"]["turn_detection"]["idle_timeout_ms"].as_u64();
     }
 
     /// Gives the session its name and its end in Unix seconds.
@@ -269,7 +272,7 @@ impl Settings {
     }
 
     pub(crate) fn idle_timeout_ms(&self) -> Option<u64> {
-        self.value["audio"]["input"]["turn_detection"]["idle_timeout_ms"].as_u64()
+        self.idle_timeout_ms
     }
 
     pub(crate) fn transcribes(&self) -> bool {

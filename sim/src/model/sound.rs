@@ -3,6 +3,7 @@
 //! Encoding while a session plays would cost more than everything else the simulation does, and a model is faster than real time anyway.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::codec::Codec;
@@ -35,12 +36,9 @@ fn encoded() -> &'static Mutex<HashMap<Key, Arc<Sound>>> {
 
 /// The packets of a line; unknown clips are silent, as [`ModelScript::check`] has refused them before.
 pub(crate) fn sound(line: &Line, codec: Codec, frame_ms: u32, voice: &Voice) -> Arc<Sound> {
-    let key =
-        (line.clips().to_vec(), codec, frame_ms, voice.bitrate_bps, voice.complexity, voice.fec_loss_percent);
-    let known = encoded().lock().expect("encoding does not panic while the lock is held").get(&key).cloned();
-    known.unwrap_or_else(|| {
+    once(line.clips(), codec, frame_ms, voice, || {
         let clips = line.clips().iter().filter_map(|name| speech::clip(name));
-        let frames = match codec {
+        match codec {
             Codec::Opus => opus(&clips.flat_map(|c| c.samples_16k()).collect::<Vec<_>>(), frame_ms, voice),
             Codec::Pcmu => {
                 companded(clips.flat_map(|c| c.samples_8k()).map(g711::mulaw_encode), frame_ms, 0xff)
@@ -48,12 +46,33 @@ pub(crate) fn sound(line: &Line, codec: Codec, frame_ms: u32, voice: &Voice) -> 
             Codec::Pcma => {
                 companded(clips.flat_map(|c| c.samples_8k()).map(g711::alaw_encode), frame_ms, 0xd5)
             }
-        };
-        let sound = Arc::new(Sound { frame_ms, frames });
-        encoded()
-            .lock()
-            .expect("encoding does not panic while the lock is held")
-            .insert(key, Arc::clone(&sound));
+        }
+    })
+}
+
+/// A second of silence, to be repeated.
+fn silence(codec: Codec, frame_ms: u32, voice: &Voice) -> Arc<Sound> {
+    once(&[], codec, frame_ms, voice, || match codec {
+        Codec::Opus => opus(&[0; 16_000], frame_ms, voice),
+        Codec::Pcmu => companded(std::iter::repeat_n(0xff, 8_000), frame_ms, 0xff),
+        Codec::Pcma => companded(std::iter::repeat_n(0xd5, 8_000), frame_ms, 0xd5),
+    })
+}
+
+/// What this process has encoded before under this key, or what `encode` makes now.
+fn once(
+    clips: &[String],
+    codec: Codec,
+    frame_ms: u32,
+    voice: &Voice,
+    encode: impl FnOnce() -> Vec<Arc<[u8]>>,
+) -> Arc<Sound> {
+    let key = (clips.to_vec(), codec, frame_ms, voice.bitrate_bps, voice.complexity, voice.fec_loss_percent);
+    let lock = || encoded().lock().expect("nothing panics while the lock is held");
+    let known = lock().get(&key).cloned();
+    known.unwrap_or_else(|| {
+        let sound = Arc::new(Sound { frame_ms, frames: encode() });
+        lock().insert(key, Arc::clone(&sound));
         sound
     })
 }
@@ -80,14 +99,20 @@ fn companded(codes: impl Iterator<Item = u8>, frame_ms: u32, quiet: u8) -> Vec<A
     packets.collect()
 }
 
-/// A second of silence, to be repeated.
-pub(crate) fn silence(codec: Codec, frame_ms: u32, voice: &Voice) -> Sound {
-    let frames = match codec {
-        Codec::Opus => opus(&[0; 16_000], frame_ms, voice),
-        Codec::Pcmu => companded(std::iter::repeat_n(0xff, 8_000), frame_ms, 0xff),
-        Codec::Pcma => companded(std::iter::repeat_n(0xd5, 8_000), frame_ms, 0xd5),
-    };
-    Sound { frame_ms, frames }
+/// Encodes every line of a script, on all cores: the longest pause of a server's start.
+fn encode_all(script: &ModelScript, codec: Codec, frame_ms: u32, voice: &Voice) {
+    let lines: Vec<&Line> = script.lines().collect();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(lines.len());
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(line) = lines.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    sound(line, codec, frame_ms, voice);
+                }
+            });
+        }
+    });
 }
 
 /// A line ready to be said.
@@ -113,12 +138,13 @@ pub(crate) struct Plan {
     pub(crate) turns: Vec<Prepared>,
     pub(crate) aside: Spoken,
     pub(crate) idle: Spoken,
-    pub(crate) silence: Sound,
+    pub(crate) silence: Arc<Sound>,
     pub(crate) codec: Codec,
 }
 
 impl Plan {
     pub(crate) fn new(script: &ModelScript, codec: Codec, frame_ms: u32, voice: &Voice) -> Self {
+        encode_all(script, codec, frame_ms, voice);
         let speak = |line: &Line| Spoken { text: line.text(), sound: sound(line, codec, frame_ms, voice) };
         let turns = script.turns.iter().map(|turn| Prepared {
             heard: turn.heard.clone(),

@@ -11,20 +11,22 @@ use crate::model::output::Beat;
 use crate::model::pacer::Frame;
 
 /// Streams learned from packets when the offer named none.
-const MAX_LEARNED_STREAMS: u32 = 8;
+const MAX_LEARNED_STREAMS: usize = 8;
 
 impl Peer {
     /// An offer need not name its SSRC; with one audio line every stream belongs to it.
     pub(super) fn learn_stream(&mut self, bytes: &[u8]) {
-        let is_rtp = is_rtp(bytes) && !(64..96).contains(&(bytes[1] & 0x7f));
-        let (Some(mid), true) = (self.parts.audio, is_rtp && self.learned < MAX_LEARNED_STREAMS) else {
+        if !is_rtp(bytes) || (64..96).contains(&(bytes[1] & 0x7f)) {
             return;
-        };
+        }
         let ssrc = Ssrc::from(u32::from_be_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]));
-        let mut direct = self.parts.rtc.direct_api();
-        if direct.stream_rx(&ssrc).is_none() {
-            direct.expect_stream_rx(ssrc, None, mid, None);
-            self.learned += 1;
+        let Some(mid) = self.parts.audio else { return };
+        if self.learned.len() < MAX_LEARNED_STREAMS && !self.learned.contains(&ssrc) {
+            self.learned.push(ssrc);
+            let mut direct = self.parts.rtc.direct_api();
+            if direct.stream_rx(&ssrc).is_none() {
+                direct.expect_stream_rx(ssrc, None, mid, None);
+            }
         }
     }
 

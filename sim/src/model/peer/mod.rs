@@ -57,6 +57,8 @@ pub(crate) struct Parts {
 pub(crate) struct Peer {
     parts: Parts,
     rtc_due: Instant,
+    /// When there is something to do without a packet: asked of every session at every wake-up, so computed once a turn.
+    due: Instant,
     connected: bool,
     channel: Option<ChannelId>,
     opened: Option<Instant>,
@@ -66,7 +68,8 @@ pub(crate) struct Peer {
     leaving: Option<(End, Instant)>,
     client: Option<SocketAddr>,
     sprayer: Option<Sprayer>,
-    learned: u32,
+    /// Streams of the client that str0m has been told of.
+    learned: Vec<Ssrc>,
     ended: bool,
 }
 
@@ -74,6 +77,7 @@ impl Peer {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
             rtc_due: parts.log.requested,
+            due: parts.log.requested,
             parts,
             connected: false,
             channel: None,
@@ -83,7 +87,7 @@ impl Peer {
             leaving: None,
             client: None,
             sprayer: None,
-            learned: 0,
+            learned: Vec::new(),
             ended: false,
         }
     }
@@ -105,7 +109,11 @@ impl Peer {
     }
 
     /// When [`Peer::drive`] has something to do without a packet.
-    pub(crate) fn deadline(&self) -> Instant {
+    pub(crate) fn due(&self) -> Instant {
+        self.due
+    }
+
+    fn deadline(&self) -> Instant {
         let requested = self.parts.log.requested;
         let faults = &self.parts.faults;
         let after_open = [faults.channel_closes_after, faults.peer_closes_after];
@@ -148,6 +156,7 @@ impl Peer {
             let how = self.closing.take().map_or(End::PeerClosed, |(how, _)| how);
             self.finish(how);
         }
+        self.due = self.deadline();
     }
 
     /// Ends the session at once; nothing more is sent.
@@ -169,6 +178,7 @@ impl Peer {
                 self.fail(&error);
             }
             self.pump();
+            self.due = self.deadline();
         }
     }
 

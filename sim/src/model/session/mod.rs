@@ -69,12 +69,15 @@ pub(crate) struct Session {
     agenda: BTreeMap<(Duration, u64), Step>,
     order: u64,
     opened: Option<Duration>,
+    introduced: bool,
     // What is heard.
     vad: Option<Vad>,
     heard_samples: u64,
     uncommitted_samples: u64,
     heard_ms_total: u64,
     user_item: Option<(String, u64)>,
+    /// Media time at which speech began that is older than the session's introduction.
+    early_speech: Option<u64>,
     last_sign: Duration,
     // What is said.
     responses: Vec<Response>,
@@ -100,11 +103,13 @@ impl Session {
             agenda: BTreeMap::new(),
             order: 0,
             opened: None,
+            introduced: false,
             vad: setup.settings.vad().map(|settings| Vad::new(settings, 0)),
             heard_samples: 0,
             uncommitted_samples: 0,
             heard_ms_total: 0,
             user_item: None,
+            early_speech: None,
             last_sign: Duration::ZERO,
             responses: Vec::new(),
             output: OutputBuffer::default(),
@@ -142,13 +147,17 @@ impl Session {
         self.timeout(now);
     }
 
-    fn introduce(&mut self) {
+    fn introduce(&mut self, now: Duration) {
+        self.introduced = true;
         let session = self.settings.value().clone();
         self.send("session.created", json!({"session": session}));
         if self.setup.unverified.conversation_created {
             let id = self.conversation_id.clone();
             let conversation = json!({"id": id, "object": "realtime.conversation"});
             self.send("conversation.created", json!({"conversation": conversation}));
+        }
+        if let Some(audio_start_ms) = self.early_speech.take() {
+            self.speech_started(audio_start_ms, now);
         }
     }
 

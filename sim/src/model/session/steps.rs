@@ -70,7 +70,7 @@ impl Step {
 impl Session {
     pub(super) fn step(&mut self, step: Step, now: Duration) {
         match step {
-            Step::Introduce => self.introduce(),
+            Step::Introduce => self.introduce(now),
             Step::Expire => self.expire(),
             Step::InvalidJson => self.send_raw("{\"type\":\"response.done\",\"event_id\":".to_owned()),
             Step::Huge(bytes) => self.send("x_huge.event", json!({"padding": "x".repeat(bytes)})),

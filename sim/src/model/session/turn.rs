@@ -18,8 +18,14 @@ impl Session {
         self.heard_samples += samples.len() as u64;
         self.uncommitted_samples += samples.len() as u64;
         let events = self.vad.as_mut().map(|vad| vad.push(samples)).unwrap_or_default();
-        if self.opened.is_none() {
-            // Before the channel is open nobody could be told, and the turn would be lost on both sides.
+        if !self.introduced {
+            // Nobody can be told yet: a turn under way is told of once the session has introduced itself, a finished one is lost.
+            for event in events {
+                self.early_speech = match event {
+                    VadEvent::Started { audio_start_ms } => Some(audio_start_ms),
+                    VadEvent::Stopped { .. } => None,
+                };
+            }
             return;
         }
         for event in events {
@@ -30,7 +36,7 @@ impl Session {
         }
     }
 
-    fn speech_started(&mut self, audio_start_ms: u64, now: Duration) {
+    pub(super) fn speech_started(&mut self, audio_start_ms: u64, now: Duration) {
         let id = self.ids.of("item");
         self.uncommitted_samples = self.media_ms().saturating_sub(audio_start_ms) * 8;
         self.user_item = Some((id.clone(), audio_start_ms));

@@ -49,7 +49,7 @@ fn plan() -> Plan {
         ],
         aside: spoken("Pardon?", 400),
         idle: spoken("Still there?", 400),
-        silence: Sound { frame_ms: 20, frames: Vec::new() },
+        silence: Arc::new(Sound { frame_ms: 20, frames: Vec::new() }),
         codec: Codec::Opus,
     }
 }
@@ -72,7 +72,15 @@ fn request() -> Value {
 }
 
 fn talk_with(request: Value, unverified: Unverified, faults: EventFaults) -> Talk {
-    let settings = Settings::new(&request, &unverified).expect("a good session");
+    let mut talk = closed(&request, unverified, faults);
+    talk.session.open(talk.now);
+    talk.drain();
+    talk
+}
+
+/// A session whose data channel is not open yet.
+fn closed(request: &Value, unverified: Unverified, faults: EventFaults) -> Talk {
+    let settings = Settings::new(request, &unverified).expect("a good session");
     let timing = Timing {
         first_audio: Delay::Fixed(Duration::from_millis(200)),
         generation_speed: 8.0,
@@ -88,17 +96,14 @@ fn talk_with(request: Value, unverified: Unverified, faults: EventFaults) -> Tal
         speaks_after: Duration::ZERO,
         seed: 7,
     });
-    let mut talk = Talk {
+    Talk {
         session,
         now: Duration::from_millis(50),
         events: Vec::new(),
         notes: Vec::new(),
         frames: 0,
         expired: false,
-    };
-    talk.session.open(talk.now);
-    talk.drain();
-    talk
+    }
 }
 
 fn talk() -> Talk {

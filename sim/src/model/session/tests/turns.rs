@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{request, talk, talk_with, without_deltas};
+use super::{closed, request, talk, talk_with, without_deltas};
 use crate::model::faults::EventFaults;
 use crate::model::record::Note;
 use crate::model::unverified::Unverified;
@@ -109,4 +109,16 @@ fn speech_that_stops_a_reply_before_its_first_sound_takes_no_turn_of_the_script(
         talk.last("response.output_audio_transcript.done")["transcript"],
         "a long reply of seven words here"
     );
+}
+
+#[test]
+fn speech_older_than_the_channel_is_told_of_when_there_is_one() {
+    let mut talk = closed(&request(), Unverified::default(), EventFaults::default());
+    talk.speech(300);
+    assert_eq!(talk.take(), Vec::<String>::new());
+    talk.session.open(talk.now);
+    talk.drain();
+    assert_eq!(talk.take(), ["session.created", "conversation.created", "input_audio_buffer.speech_started"]);
+    talk.silence(520);
+    assert_eq!(talk.take()[0], "input_audio_buffer.speech_stopped");
 }

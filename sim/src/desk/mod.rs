@@ -1,7 +1,7 @@
 //! A small HTTP service with data for tool calls: the customer system of the simulated company.
 //!
 //! `POST /lookup` with `{"city": "Lima"}` or `{"phone": "+51…"}` answers with JSON; anything else is 400 or 404. Faults let a test see
-//! what a bridge does about a service that hangs, fails, drips or lies (`faults.md`, row 40).
+//! what a bridge does about a service that hangs, fails, drips or lies.
 
 mod answer;
 

@@ -27,7 +27,7 @@ use crate::network::Network;
 
 /// What a channel may buffer: enough for one event far beyond any limit of a client.
 const CHANNEL_BUFFER: usize = 64 * 1024 * 1024;
-/// Largest message we receive, as 4.1 of the events' documentation bounds `input_audio_buffer.append`: 15 MiB of base64 and its envelope.
+/// Largest message we receive, as the documentation bounds `input_audio_buffer.append`: 15 MiB of base64 and its envelope.
 const MAX_MESSAGE: u32 = 16 * 1024 * 1024;
 /// An RTCP report interval that no session lives to see.
 const NO_RTCP: Duration = Duration::from_secs(100_000);

@@ -218,7 +218,7 @@ mod tests {
         }
     }
 
-    /// Capture A2 of April 2026, with one of its three addresses.
+    /// The capture of April 2026, with one of its three addresses.
     const CAPTURE: &str = "v=0
 o=- 7075162086859809594 1777287993 IN IP4 0.0.0.0
 s=-

@@ -123,7 +123,7 @@ fn invalid(message: &str) -> Refusal {
 mod tests {
     use super::*;
 
-    /// The captured aiortc offer of April 2026 (appendix A2 of the service's reference), shortened to the lines that matter.
+    /// The captured aiortc offer of April 2026, shortened to the lines that matter.
     const CAPTURED: &str = "v=0\r\no=- 3986276793 3986276793 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
         m=audio 49243 UDP/TLS/RTP/SAVPF 96 0 8\r\na=mid:0\r\na=rtcp-mux\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
         a=rtpmap:8 PCMA/8000\r\na=ice-ufrag:Cc1G\r\na=ice-pwd:v5CTKe8rReZlFE0J6RKo6N\r\na=fingerprint:sha-256 2E:96\r\n\

@@ -181,10 +181,8 @@ impl JitterBuffer {
             let Some(index) = self.store.first(self.play.seq) else {
                 return Some((due, self.nothing_there(voiced)));
             };
-            let (seq, pos, length, fresh) = {
-                let entry = self.store.at(index);
-                (entry.seq, entry.pos, entry.length, entry.fresh)
-            };
+            let entry = self.store.at(index);
+            let (seq, pos, length, fresh) = (entry.seq, entry.pos, entry.length, entry.fresh);
             self.counts.settle(&mut self.play, !fresh);
 
             let hole = pos - self.play.pos;
@@ -280,7 +278,7 @@ impl JitterBuffer {
 
     /// Whether no packet is held.
     pub fn is_empty(&self) -> bool {
-        self.store.len() == 0
+        self.len() == 0
     }
 
     /// Counts since the last call of this.
@@ -314,10 +312,7 @@ impl JitterBuffer {
 
     /// Places the first packet of a stream, or of one that resumed: taken to have come by the fastest path.
     fn start(&mut self, packet: &Packet, length: Ticks, seq: i64, earliest: Ticks) {
-        let seq = match self.head {
-            None => i64::from(packet.seq),
-            Some(_) => seq,
-        };
+        let seq = if self.head.is_none() { i64::from(packet.seq) } else { seq };
         let base = *self.delay.base().get_or_insert(packet.born.0 as i64);
         // A tick is not a whole number of ns: rounded up, the packet seems a trifle early rather than late.
         let pos = Ticks(Ticks::from_nanos(packet.born.0 as i64 - base).0 + 1).max(earliest);

@@ -247,7 +247,7 @@ fn a_sender_that_stops_and_resumes_loses_nothing() {
     // Two seconds of speech, one of nothing, its clock going on.
     let result = run(42, 120, &mut jitter(1.0, 0.0), 0, 0, |i| i % 150 < 100);
     assert!(
-        result.counted <= 4,
+        result.counted <= result.sent / 200, // the share that the quantile gives up
         "only lateness may be concealed, not pauses: {} of {}",
         result.counted,
         result.sent

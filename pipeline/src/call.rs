@@ -317,7 +317,14 @@ impl Slot {
         while let Some(command) = self.commands.pop() {
             match command {
                 Command::OpenDownlink => self.downlink.open(),
-                Command::Flush { generation } => self.downlink.flush(generation),
+                Command::Flush { generation } => {
+                    self.downlink.flush(generation);
+                    // What has arrived is of the old reply, also if the next command opens the downlink again.
+                    while self.from_model.pop().is_some() {
+                        self.stats.packets_in.add(1);
+                        self.stats.muted.add(1);
+                    }
+                }
                 Command::SetCodec(codec) => self.uplink.set_codec(codec),
                 Command::Stop => return None,
             }

@@ -162,6 +162,28 @@ fn commands_take_effect_in_order_before_audio() {
 }
 
 #[test]
+fn a_flush_takes_what_has_arrived_even_if_the_downlink_opens_at_once() {
+    let mut rig = Rig::new();
+    let mut ports = rig.add(Arc::new(Count::default()));
+    rig.tick(0);
+    for i in 0..3 {
+        ports.model.push(rig.packet(i)).unwrap();
+    }
+    ports.control.send(Command::Flush { generation: 1 }).unwrap();
+    ports.control.send(Command::OpenDownlink).unwrap();
+    for ms in 1..200 {
+        rig.tick(ms);
+    }
+    assert!(ports.media.pop().is_none(), "sound of the old reply");
+    assert_eq!(ports.control.stats().muted.get(), 3);
+    ports.model.push(rig.packet(3)).unwrap();
+    for ms in 200..300 {
+        rig.tick(ms);
+    }
+    assert_eq!(ports.media.pop().map(|frame| frame.generation), Some(1));
+}
+
+#[test]
 fn a_call_ends_by_command_or_with_its_control() {
     let mut rig = Rig::new();
     let bell = Arc::new(Count::default());

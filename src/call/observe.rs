@@ -1,7 +1,5 @@
 //! What can be seen of a call from outside while it lives: snapshot and stream of events.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::CallEnd;
@@ -149,7 +147,7 @@ impl Delays {
             p50_us: us(0.50),
             p95_us: us(0.95),
             p99_us: us(0.99),
-            max_us: Duration::from(histogram.max()).as_micros() as u64,
+            max_us: histogram.max().as_micros() as u64,
         }
     }
 }

@@ -64,6 +64,10 @@ impl From<rtc::shared::error::Error> for PeerError {
 
 /// What comes out of a peer connection.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "sound is what nearly all of them are: a box would be an allocation a packet"
+)]
 pub enum PeerEvent {
     /// ICE and DTLS are up: audio may flow.
     Connected,

@@ -155,7 +155,8 @@ fn imports_point_down() {
 #[test]
 fn each_border_can_be_breached() {
     let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
-    let cases: [(fn(&File) -> Vec<String>, &str, &str, usize); 22] = [
+    type Rule = fn(&File) -> Vec<String>;
+    let cases: [(Rule, &str, &str, usize); 22] = [
         (simulators, "src/call/task.rs", "use sim::model::ModelServer;", 1),
         (simulators, "src/call/task.rs", "fn f() { perf::run() } // sim::model", 1),
         (simulators, "src/cli/demo.rs", "use sim::model::ModelServer;", 0),

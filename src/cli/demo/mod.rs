@@ -24,7 +24,9 @@ const DEMO_TOKEN: &str = "demo-auth-token";
 const ACCOUNT_SID: &str = "AC00000000000000000000000000000001";
 /// A call that takes longer has gone wrong.
 const CALL_LIMIT: Duration = Duration::from_secs(90);
-/// How long the bridge may take to let go of an ended call.
+/// How often the model's record is looked at while it ends.
+const RECORD_POLL: Duration = Duration::from_millis(20);
+/// How long the bridge, and then the model, may take to let go of an ended call.
 const RELEASE_LIMIT: Duration = Duration::from_secs(6);
 
 /// The caller's part. It fits the simulated model's default script: a question, a long answer that is interrupted, a city to look up.
@@ -90,6 +92,14 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let call = phone.call(CallPlan { script, limit: CALL_LIMIT, ..CallPlan::default() }).await;
     // The record is complete once the call has let go of everything.
     let released = tokio::time::timeout(RELEASE_LIMIT, registry.empty()).await.is_ok();
+    // The model's record ends once its goodbye is out, which may be after ours.
+    let closed = async {
+        while model.active() > 0 {
+            tokio::time::sleep(RECORD_POLL).await;
+        }
+    };
+    // A session that stays open is a finding of the report.
+    let _ = tokio::time::timeout(RELEASE_LIMIT, closed).await;
     let observed = watching.await.context("the display")?;
 
     let evidence = report::Evidence {

@@ -1,7 +1,7 @@
 //! What the rest of the bridge holds of a call: it may attach a media stream, ask how it stands, and end it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use pipeline::{AgeHistogram, Bell, CallStats, MediaPort};
@@ -13,7 +13,7 @@ use crate::twilio::wire::Start;
 /// Requests waiting at a call's task. One attach and a few ends ever come.
 pub(super) const REQUEST_QUEUE: usize = 8;
 /// Events a slow observer may lag behind before it misses some.
-pub(super) const EVENT_BACKLOG: usize = 256;
+const EVENT_BACKLOG: usize = 256;
 
 /// The webhook, as far as the call needs it.
 #[derive(Clone)]
@@ -181,7 +181,8 @@ pub(super) struct Shared {
     pub inbound: Inbound,
     pub requests: mpsc::Sender<Request>,
     pub snapshot: Mutex<Snapshot>,
-    pub events: broadcast::Sender<CallEvent>,
+    /// Made for the first observer: most calls have none, and the backlog is 30 kB.
+    pub events: OnceLock<broadcast::Sender<CallEvent>>,
     pub ended: watch::Sender<Option<CallEnd>>,
     pub released: watch::Sender<bool>,
 }
@@ -235,7 +236,7 @@ impl CallHandle {
 
     /// What happens from now on. An observer that falls 256 events behind misses the oldest.
     pub fn subscribe(&self) -> broadcast::Receiver<CallEvent> {
-        self.0.events.subscribe()
+        self.0.events.get_or_init(|| broadcast::channel(EVENT_BACKLOG).0).subscribe()
     }
 }
 

@@ -101,6 +101,7 @@ enum Speaking {
 pub struct Session {
     began: Instant,
     max_call: Duration,
+    /// How to ask for the first response; `None` once one was made.
     greeting: Option<String>,
     actions: VecDeque<Action>,
     transcript: Transcript,
@@ -254,8 +255,10 @@ impl Session {
                 }
             }
             MediaEvent::Cleared { after, .. } => {
-                let at_ms = self.interrupted_at.map_or_else(|| self.ms(now), |at| self.ms(at));
-                self.tell(CallEvent::Interrupted { at_ms, clear_us: after.as_micros() as u64 });
+                if let Some(at) = self.interrupted_at.take() {
+                    let at_ms = self.ms(at);
+                    self.tell(CallEvent::Interrupted { at_ms, clear_us: after.as_micros() as u64 });
+                }
             }
             MediaEvent::Dtmf { .. } => self.tell(CallEvent::Dtmf),
             MediaEvent::Mark { .. } | MediaEvent::Stalled | MediaEvent::Rtt(_) => {}
@@ -342,16 +345,20 @@ impl Session {
 
     /// Everything of the reply that has not sounded yet is dropped, here and at Twilio.
     fn interrupt(&mut self, now: Instant) {
-        match self.speaking.take() {
+        let cut_off = match self.speaking.take() {
             None => return,
             Some(Speaking::Until(over)) if now >= over => return,
-            Some(_) => {}
-        }
+            // The server has said it all and believes it heard: what is dropped is a rest, if anything.
+            Some(Speaking::Until(_)) => false,
+            Some(Speaking::On) => true,
+        };
         self.muted = true;
         self.generation += 1;
-        self.interruptions += 1;
-        self.interrupted_at = Some(now);
-        self.transcript.interrupt_last_reply();
+        if cut_off {
+            self.interruptions += 1;
+            self.interrupted_at = Some(now);
+            self.transcript.interrupt_last_reply();
+        }
         self.actions.push_back(Action::Interrupt { generation: self.generation, since: now });
     }
 
@@ -366,7 +373,7 @@ impl Session {
             return;
         }
         self.greeted = true;
-        if let Some(instructions) = self.greeting.take() {
+        if let Some(instructions) = self.greeting.clone() {
             self.create_pending = true;
             self.actions
                 .push_back(Action::Send(ClientEvent::ResponseCreate { instructions: Some(instructions) }));
@@ -381,12 +388,16 @@ impl Session {
         }
         self.response_owed = false;
         self.create_pending = true;
-        self.actions.push_back(Action::Send(ClientEvent::ResponseCreate { instructions: None }));
+        let instructions = self.greeting.clone();
+        self.actions.push_back(Action::Send(ClientEvent::ResponseCreate { instructions }));
     }
 
     fn response_done(&mut self, now: Instant, status: ResponseStatus, tokens: u64) {
         self.generating = None;
         self.total_tokens += tokens;
+        if !matches!(status, ResponseStatus::Failed(_)) {
+            self.greeting = None;
+        }
         match status {
             ResponseStatus::Failed(code) if FATAL_CODES.contains(&code.as_str()) => {
                 return self.end(now, CallEnd::ModelRefused);

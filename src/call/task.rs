@@ -2,14 +2,15 @@
 //!
 //! One task a call. It waits for events only; sound passes it by on the rings.
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use pipeline::{AgeHistogram, CallConfig, Command, Control, ModelCodec, ModelPort, OpusConfig, Workers};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::handle::{EVENT_BACKLOG, REQUEST_QUEUE, Request, Shared, mask};
+use super::handle::{REQUEST_QUEUE, Request, Shared, mask};
 use super::session::{Action, Input, Session};
 use super::{
     AttachError, Attached, CallEnd, CallEvent, CallHandle, Delays, Inbound, MediaBell, MediaCommand,
@@ -67,7 +68,7 @@ pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
         inbound,
         requests: requests_in,
         snapshot: Mutex::new(snapshot),
-        events: broadcast::channel(EVENT_BACKLOG).0,
+        events: OnceLock::new(),
         ended: watch::Sender::new(None),
         released: watch::Sender::new(false),
     }));
@@ -95,7 +96,11 @@ impl CallHandle {
     }
 }
 
-type Dial = JoinHandle<Result<Leg, ConnectError>>;
+/// Asking for a session, and whether it is still wanted.
+struct Dial {
+    task: JoinHandle<Result<Leg, ConnectError>>,
+    wanted: Arc<AtomicBool>,
+}
 
 struct Call {
     handle: CallHandle,
@@ -181,7 +186,10 @@ impl Call {
         let settings = session::settings(&self.agent).to_string();
         let caller = client.safety_identifier(&self.handle.inbound().from);
         let codecs = offered(self.agent.codec);
-        tokio::spawn(async move { rtc::open(&client, &settings, &caller, codecs).await })
+        let wanted = Arc::new(AtomicBool::new(true));
+        let asked = Arc::clone(&wanted);
+        let task = tokio::spawn(async move { rtc::open(&client, &settings, &caller, codecs, &asked).await });
+        Dial { task, wanted }
     }
 
     fn handle_dialed(&mut self, dialed: Option<Result<Leg, ConnectError>>) {
@@ -345,8 +353,10 @@ impl Call {
                         let mut snapshot = self.handle.0.snapshot.lock().unwrap_or_else(|e| e.into_inner());
                         snapshot.progress.push((*step, *at_ms));
                     }
-                    // Nobody may be watching.
-                    let _ = self.handle.0.events.send(event);
+                    if let Some(observers) = self.handle.0.events.get() {
+                        // The last of them may have left.
+                        let _ = observers.send(event);
+                    }
                 }
                 Action::End(reason) => return Some(reason),
             }
@@ -389,14 +399,12 @@ impl Call {
             let _ = leg.try_send(LegCommand::Close);
         }
         self.tools.abort_all();
-        let leg = match self.dial.take() {
-            // The session may still be granted: then it must be hung up as well.
-            Some(dial) => dial.await.ok().and_then(Result::ok),
-            None => None,
-        };
-        let model_call_id = self.model_call_id.take().or_else(|| leg.and_then(|l| l.call_id));
+        if let Some(dial) = self.dial.take() {
+            // The session may still be granted. Nobody waits for it: the leg is dropped with the task's outcome and gives it back.
+            dial.wanted.store(false, Ordering::Relaxed);
+        }
         let hang_up_model = async {
-            if let Some(id) = model_call_id {
+            if let Some(id) = self.model_call_id.take() {
                 self.deps.model.hang_up(&id).await;
             }
         };
@@ -435,7 +443,7 @@ async fn next<T>(events: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
 /// The end of dialling; `None` if its task failed.
 async fn finished(dial: &mut Option<Dial>) -> Option<Result<Leg, ConnectError>> {
     match dial {
-        Some(dial) => dial.await.ok(),
+        Some(dial) => (&mut dial.task).await.ok(),
         None => std::future::pending().await,
     }
 }

@@ -20,6 +20,8 @@ pub const MAX_ATTEMPTS: u32 = 3;
 pub const BUDGET: Duration = Duration::from_secs(3);
 /// First pause between attempts; doubled each time, ±50 %.
 const BACKOFF: Duration = Duration::from_millis(150);
+/// Connections kept for the next calls: a warm one saves a call two round trips. Each is some 20 kB, with TLS more.
+const IDLE_CONNECTIONS: usize = 8;
 /// Hanging up is tidiness, not part of the call.
 const HANGUP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -88,8 +90,40 @@ impl ConnectError {
 pub struct Granted {
     /// The checked answer.
     pub answer: Answer,
+    /// The claim to it.
+    pub hold: Hold,
+}
+
+/// A session that the server holds for us. Dropped unused it is hung up, whatever the reason: an answer that never came whole or
+/// cannot be used, a budget that ran out, a caller who has gone.
+#[derive(Debug)]
+pub struct Hold {
+    client: Client,
+    call_id: Option<String>,
+}
+
+impl Hold {
     /// `rtc_…`, to hang up with. `None` if the server sent no `Location`.
-    pub call_id: Option<String>,
+    pub fn call_id(&self) -> Option<&str> {
+        self.call_id.as_deref()
+    }
+
+    /// The session is in use: whoever uses it hangs up.
+    pub fn keep(mut self) {
+        self.call_id = None;
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // Without a runtime the process is ending; the server drops sessions that never connect.
+        if let Some(id) = self.call_id.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let client = self.client.clone();
+            runtime.spawn(async move { client.hang_up(&id).await });
+        }
+    }
 }
 
 /// The HTTP side of OpenAI. Cheap to clone.
@@ -108,6 +142,7 @@ impl Client {
             // A redirect could send the key and the caller's voice elsewhere.
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(2))
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .tcp_nodelay(true)
             .build()
             .map_err(|e| ConnectError::Local(e.to_string()))?;
@@ -153,24 +188,18 @@ impl Client {
             .map_err(network)?;
         let status = response.status();
         let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
+        let is_granted = status == StatusCode::CREATED || status == StatusCode::OK;
         let call_id = header(header::LOCATION).and_then(|l| l.rsplit('/').next()).map(str::to_owned);
+        // From here on the session exists on the server, whatever becomes of the answer.
+        let hold = Hold { client: self.clone(), call_id: call_id.filter(|_| is_granted) };
         let retry_after = header(header::RETRY_AFTER).and_then(|s| s.parse().ok()).map(Duration::from_secs);
         let body = read_capped(response).await?;
         // The status comes first: the body of an error is JSON, not SDP.
-        if status != StatusCode::CREATED && status != StatusCode::OK {
+        if !is_granted {
             return Err(refusal(status.as_u16(), &body, retry_after));
         }
         let text = std::str::from_utf8(&body).map_err(|_| SdpError::NotSdp)?;
-        match sdp::read(text, self.reach) {
-            Ok(answer) => Ok(Granted { answer, call_id }),
-            Err(error) => {
-                // The session exists on the server although we cannot use it.
-                if let Some(id) = call_id {
-                    self.hang_up(&id).await;
-                }
-                Err(error.into())
-            }
-        }
+        Ok(Granted { answer: sdp::read(text, self.reach)?, hold })
     }
 
     /// Ends a session. The peer is closed as well; this keeps it from lingering until the server's own time-out.

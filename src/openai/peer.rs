@@ -51,6 +51,14 @@ const DISCONNECTED_AFTER: Duration = Duration::from_secs(3);
 /// No answer for this long after that: the path is lost.
 const FAILED_AFTER: Duration = Duration::from_secs(2);
 
+/// What the server may have under way on the event channel. A message above [`MAX_EVENT_BYTES`] is dropped whole if it fits in here; a
+/// larger one fills the window and nothing comes after it. Costs nothing while it is empty.
+const WINDOW_BYTES: u32 = 1024 * 1024;
+/// Bytes of the event channel without an event in them, from which on the window must be full of a message that never ends.
+const STUCK_BYTES: usize = WINDOW_BYTES as usize - 2 * MAX_EVENT_BYTES;
+/// DTLS 1.2 record type of application data (RFC 5246, 6.2.1): the event channel.
+const APPLICATION_DATA: u8 = 23;
+
 /// What the stack refused.
 #[derive(Debug, thiserror::Error)]
 #[error("WebRTC: {0}")]
@@ -100,6 +108,8 @@ pub struct Peer {
     checks: Vec<(SocketAddr, Instant)>,
     started: Option<Instant>,
     datagram_born: pipeline::Nanos,
+    /// Bytes of the event channel since the last event.
+    unread: usize,
     sequence: u16,
 }
 
@@ -125,7 +135,7 @@ impl Peer {
             .with_multicast_dns_mode(MulticastDnsMode::Disabled)
             .with_include_loopback_candidate(true)
             .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_EVENT_BYTES as u32))
-            .with_sctp_max_receive_buffer_size(MAX_EVENT_BYTES as u32)
+            .with_sctp_max_receive_buffer_size(WINDOW_BYTES)
             .build();
         let mut connection = RTCPeerConnectionBuilder::new()
             .with_configuration(RTCConfigurationBuilder::new().build())
@@ -183,6 +193,7 @@ impl Peer {
             checks: Vec::new(),
             started: None,
             datagram_born: pipeline::Nanos(0),
+            unread: 0,
             sequence: rand::random(),
         };
         Ok((peer, sdp))
@@ -216,6 +227,9 @@ impl Peer {
             }
         }
         self.datagram_born = born;
+        if datagram.first() == Some(&APPLICATION_DATA) {
+            self.unread += datagram.len();
+        }
         let transport = TransportContext {
             local_addr: self.local_for(from),
             peer_addr: from,
@@ -285,6 +299,7 @@ impl Peer {
                     }
                 }
                 RTCMessage::DataChannelMessage(id, message) if id == self.channel => {
+                    self.unread = 0;
                     if let Ok(text) = String::from_utf8(message.data.to_vec()) {
                         return Some(PeerEvent::Text(text));
                     }
@@ -292,7 +307,8 @@ impl Peer {
                 _ => {}
             }
         }
-        None
+        // Deaf to events, a call could not be interrupted any more: it is as good as lost.
+        (self.unread > STUCK_BYTES).then_some(PeerEvent::ChannelClosed)
     }
 
     /// Queues an event for the server. Fails before the channel is open and after it closed.

@@ -5,13 +5,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pipeline::{AgeHistogram, Bell, ModelCodec, ModelPort};
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, mpsc};
 
-use super::connect::{self, Client, ConnectError};
+use super::connect::{self, Client, ConnectError, Hold};
 use super::peer::{Peer, PeerEvent};
 use super::sdp::Reach;
 
@@ -67,28 +68,41 @@ impl Bell for ModelBell {
 
 /// A granted session, not yet running.
 pub struct Leg {
-    peer: Peer,
+    /// Boxed: a future that moves it would hold it three times over, 9 kB each.
+    peer: Box<Peer>,
     socket: UdpSocket,
+    /// Until the leg runs, dropping it gives the session back.
+    hold: Hold,
     /// To hang up with.
     pub call_id: Option<String>,
     /// What the answer wants to hear.
     pub codec: ModelCodec,
 }
 
-/// Asks for a session until it is granted, refused for good, or the budget is spent. Each attempt makes a fresh offer.
+/// Asks for a session until it is granted, refused for good, nobody wants it any more, or the budget is spent. Each attempt makes a
+/// fresh offer.
 pub async fn open(
     client: &Client,
     session: &str,
     safety_identifier: &str,
     codecs: &[ModelCodec],
+    wanted: &AtomicBool,
 ) -> Result<Leg, ConnectError> {
+    let deadline = Instant::now() + connect::BUDGET;
     let attempts = async {
-        let mut last = None;
+        let mut last: Option<ConnectError> = None;
         for n in 0..connect::MAX_ATTEMPTS {
-            if let Some(ConnectError::Refused { retry_after, .. }) = &last {
-                tokio::time::sleep(connect::backoff(n, *retry_after)).await;
-            } else if n > 0 {
-                tokio::time::sleep(connect::backoff(n, None)).await;
+            if let Some(error) = last.take() {
+                let asked = match &error {
+                    ConnectError::Refused { retry_after, .. } => *retry_after,
+                    _ => None,
+                };
+                let pause = connect::backoff(n, asked);
+                // Who is told to come back later than the caller can wait need not wait for it.
+                if !wanted.load(Ordering::Relaxed) || Instant::now() + pause >= deadline {
+                    return Err(error);
+                }
+                tokio::time::sleep(pause).await;
             }
             match attempt(client, session, safety_identifier, codecs).await {
                 Ok(leg) => return Ok(leg),
@@ -105,7 +119,7 @@ pub async fn open(
         }
         Err(last.unwrap_or(ConnectError::Budget))
     };
-    tokio::time::timeout(connect::BUDGET, attempts).await.unwrap_or_else(|_| {
+    tokio::time::timeout_at(deadline.into(), attempts).await.unwrap_or_else(|_| {
         metrics::counter!("aria_model_connect_errors_total", "reason" => "budget").increment(1);
         Err(ConnectError::Budget)
     })
@@ -128,13 +142,11 @@ async fn attempt(
         Peer::new(Instant::now(), &addresses, codecs).map_err(|e| ConnectError::Local(e.to_string()))?;
     let granted = client.create(&offer, session, safety_identifier).await?;
     if let Err(error) = peer.accept(Instant::now(), &granted.answer) {
-        if let Some(id) = &granted.call_id {
-            client.hang_up(id).await;
-        }
         tracing::warn!(%error, "the answer was not accepted");
         return Err(super::sdp::SdpError::NotSdp.into());
     }
-    Ok(Leg { peer, socket, call_id: granted.call_id, codec: granted.answer.codec() })
+    let call_id = granted.hold.call_id().map(str::to_owned);
+    Ok(Leg { peer: Box::new(peer), socket, hold: granted.hold, call_id, codec: granted.answer.codec() })
 }
 
 /// Host candidates of a socket bound to all addresses: the one that the default route uses, and loopback if the model may be there.
@@ -162,6 +174,8 @@ pub async fn run(
     mut commands: mpsc::Receiver<LegCommand>,
     events: mpsc::Sender<LegEvent>,
 ) {
+    // The call hangs up from now on.
+    leg.hold.keep();
     let mut leg = Running {
         peer: leg.peer,
         socket: leg.socket,
@@ -209,7 +223,7 @@ pub async fn run(
 }
 
 struct Running {
-    peer: Peer,
+    peer: Box<Peer>,
     socket: UdpSocket,
     port: Option<ModelPort>,
     /// Events that came before the channel was open.

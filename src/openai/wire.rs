@@ -6,8 +6,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Larger messages are dropped unread. `session.created` with long instructions and tools stays far below.
-pub const MAX_EVENT_BYTES: usize = 256 * 1024;
+/// Larger messages are dropped unread. `session.created` with long instructions and tools stays below. The WebRTC stack holds a buffer
+/// of this size for every call, so raising it raises what a call costs.
+pub const MAX_EVENT_BYTES: usize = 96 * 1024;
 
 /// What the server said, reduced to what the bridge uses.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use crate::config::Agent;
 
+/// Largest output given to the model, bytes as JSON. With its event it stays below 64 KiB, which every peer takes (RFC 8841, 6.1: the
+/// `max-message-size` of an answer that names none).
+const MAX_OUTPUT_BYTES: usize = 60 * 1024;
 /// Largest arguments taken from the model, bytes.
 const MAX_ARGUMENTS_BYTES: usize = 64 * 1024;
 
@@ -80,7 +83,7 @@ impl Runner {
         async move {
             let outcome = match tool {
                 Some(tool) => match object(&arguments) {
-                    Some(arguments) => http.run(&tool, arguments).await,
+                    Some(arguments) => http.run(&tool, arguments).await.and_then(sendable),
                     None => Err(ToolError::Arguments),
                 },
                 None => Err(ToolError::Unknown),
@@ -90,6 +93,12 @@ impl Runner {
             outcome
         }
     }
+}
+
+/// An event that is too large would never leave, and the model would wait for its output.
+fn sendable(output: String) -> Result<String, ToolError> {
+    let written = serde_json::to_string(&output).map_or(usize::MAX, |json| json.len());
+    if written > MAX_OUTPUT_BYTES { Err(ToolError::TooLarge) } else { Ok(output) }
 }
 
 /// The model leaves the arguments empty when there are none.

@@ -8,8 +8,9 @@
 const FRAME_MS: u64 = 20;
 /// A stamp that leaps further ahead than this is no gap but another clock, ms: no call is silent for so long without `stop`.
 const MAX_GAP_MS: u64 = 60_000;
-/// A stamp this far back is a clock that began anew; nearer ones are repetitions, ms.
-const RESET_MS: u64 = 5_000;
+/// A stamp this far back is a clock that began anew; nearer ones are repetitions, ms. TCP keeps order, so repetitions are near; a clock
+/// that begins anew nearer than this costs as much sound.
+const RESET_MS: u64 = 1_000;
 
 /// Where a message's sound belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

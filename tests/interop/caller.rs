@@ -1,6 +1,7 @@
 //! Our side: the leg with a call's audio road behind it, and a caller who sings.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aria_bridge::config::{OpenAiSettings, Secret};
@@ -56,7 +57,8 @@ pub async fn hold_calls(base: &Url, preferring_g711: ModelCodec) {
 async fn open(client: &Client, codecs: &[ModelCodec]) -> Running {
     let asked = Instant::now();
     let session = json!({ "type": "realtime", "model": "gpt-realtime-2.1" }).to_string();
-    let leg = rtc::open(client, &session, "caller", codecs).await.expect("the peer takes the call");
+    let wanted = AtomicBool::new(true);
+    let leg = rtc::open(client, &session, "caller", codecs, &wanted).await.expect("the peer takes the call");
     let codec = leg.codec;
     let call_id = leg.call_id.clone().expect("the peer names the call");
     let (commands, commands_out) = mpsc::channel(rtc::COMMAND_QUEUE);

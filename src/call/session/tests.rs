@@ -115,6 +115,17 @@ fn a_reply_that_was_played_to_its_end_cannot_be_interrupted() {
 }
 
 #[test]
+fn what_may_still_sound_of_a_finished_reply_is_cleared_but_it_was_not_interrupted() {
+    let mut play = Play::new().speaking();
+    play.model(30, done("r1", ResponseStatus::Completed));
+    play.model(100, ServerEvent::PlayoutStopped { response_id: "r1".into() });
+    assert!(matches!(play.model(200, speech())[..], [Action::Interrupt { generation: 1, .. }]));
+    play.at(201, Input::Media(MediaEvent::Cleared { generation: 1, after: Duration::from_millis(1) }));
+    assert_eq!(play.session.interruptions(), 0);
+    assert!(play.session.transcript().turns().iter().all(|t| !t.interrupted));
+}
+
+#[test]
 fn speech_before_any_reply_interrupts_nothing() {
     let mut play = Play::new().ready();
     assert_eq!(play.model(50, speech()), []);
@@ -160,11 +171,24 @@ fn a_callers_turn_makes_the_response_itself() {
 fn a_failed_response_is_retried_once_and_then_the_caller_is_told() {
     let mut play = Play::new().ready();
     play.model(10, created("r1"));
-    assert_eq!(play.model(11, done("r1", ResponseStatus::Failed("server_error".into()))), [CREATE]);
-    play.model(12, created("r2"));
+    play.model(11, done("r1", ResponseStatus::Completed));
+    play.model(20, created("r2"));
+    assert_eq!(play.model(21, done("r2", ResponseStatus::Failed("server_error".into()))), [CREATE]);
+    play.model(22, created("r3"));
     assert_eq!(
-        play.model(13, done("r2", ResponseStatus::Failed("server_error".into()))),
+        play.model(23, done("r3", ResponseStatus::Failed("server_error".into()))),
         [Action::End(CallEnd::ModelLost)]
+    );
+}
+
+#[test]
+fn a_greeting_that_failed_is_asked_for_again_as_a_greeting() {
+    let mut play = Play::new().ready();
+    play.model(10, created("r1"));
+    let again = ClientEvent::ResponseCreate { instructions: Some("Greet.".into()) };
+    assert_eq!(
+        play.model(11, done("r1", ResponseStatus::Failed("server_error".into()))),
+        [Action::Send(again)]
     );
 }
 

@@ -1,0 +1,110 @@
+//! The real program, `aria serve`, in a process of its own.
+
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use url::Url;
+
+/// How the bridge is told the internet reaches it; the phone connects this origin to where it really listens.
+pub const PUBLIC_URL: &str = "http://localhost:8080";
+/// From the start to the line that says where it listens.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// From SIGTERM to the end, when there are no calls.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// A running bridge. Killed when it is dropped.
+pub struct Program {
+    child: Child,
+    pid: u32,
+    /// Where it listens.
+    pub url: Url,
+}
+
+impl Program {
+    /// Starts it on a free port with this environment and nothing of ours.
+    pub async fn serve(environment: &[(&str, &str)]) -> Self {
+        // A directory of its own: no `aria.toml` may be lying about.
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("serve");
+        std::fs::create_dir_all(&directory).expect("cargo's directory for tests is writable");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_aria"))
+            .arg("serve")
+            .env_clear()
+            .envs([("ARIA_LISTEN", "127.0.0.1:0"), ("ARIA_PUBLIC_URL", PUBLIC_URL), ("RUST_LOG", "error")])
+            // In huge pages resident memory comes and goes by 2 MB, whatever the calls do.
+            .env("MIMALLOC_ALLOW_THP", "0")
+            .envs(environment.iter().copied())
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("cargo has built the program");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let listening = async {
+            while let Some(line) = lines.next_line().await.expect("its output is text") {
+                if let Some(url) = line.strip_prefix("listening on ") {
+                    return url.parse().expect("it prints a URL");
+                }
+            }
+            panic!("the program ended before it listened");
+        };
+        let url = tokio::time::timeout(START_LIMIT, listening).await.expect("it listens in time");
+        let pid = child.id().expect("it runs");
+        Self { child, pid, url }
+    }
+
+    /// Resident memory in kB.
+    pub fn memory_kb(&self) -> i64 {
+        self.status("VmRSS:")
+    }
+
+    /// Threads.
+    pub fn threads(&self) -> i64 {
+        self.status("Threads:")
+    }
+
+    /// Open file descriptors.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid)).expect("it runs").count()
+    }
+
+    fn status(&self, field: &str) -> i64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("Linux tells it");
+        line.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number")
+    }
+
+    /// Calls that are here, by its own metrics.
+    pub async fn live(&self) -> usize {
+        let url = self.url.join("/metrics").expect("a path");
+        let text = reqwest::get(url).await.expect("it answers").text().await.expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix("aria_calls "));
+        line.map_or(0, |number| number.trim().parse::<f64>().expect("a number") as usize)
+    }
+
+    /// Waits until no call is here.
+    pub async fn empty(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        while self.live().await > 0 {
+            assert!(Instant::now() < until, "calls are left over");
+            // There is no event to wait for across processes.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Asks it to end, without waiting.
+    pub async fn terminate(&self) {
+        // A shell has `kill` built in, so nothing need be installed.
+        let asked = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.pid)).status().await;
+        assert!(asked.expect("there is a shell").success());
+    }
+
+    /// Waits for its end.
+    pub async fn ended(mut self) -> ExitStatus {
+        let ended = tokio::time::timeout(STOP_LIMIT, self.child.wait()).await;
+        ended.expect("it ends in time").expect("it is our child")
+    }
+}

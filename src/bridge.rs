@@ -28,7 +28,7 @@ pub enum StartError {
     #[error("{0}")]
     Client(String),
     /// The listening socket.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// Where.
         address: SocketAddr,

@@ -33,6 +33,8 @@ pub const IDLE_AFTER: Duration = Duration::from_millis(120);
 /// How much earlier a packet is played than its predecessor's end while the delay is above its target: a tenth of 20 ms, as
 /// NetEq hurries at most. More recovers from a stall sooner, less is harder to hear.
 pub const SHRINK_PER_PACKET: Duration = Duration::from_millis(2);
+/// From so much above the target the delay shrinks twice as fast: a conversation is hurt more by it than by haste.
+const FAR: Duration = Duration::from_millis(60);
 /// A sequence number further off is another stream's, or this one's after a restart of the sender (RFC 3550, A.1).
 const MAX_MISORDER: i64 = 500;
 /// A transit this far from the path's is a jump of the timestamp, not a delay.
@@ -134,7 +136,8 @@ impl JitterBuffer {
         }
         if seq < self.play.seq {
             // Numbers passed blindly were not lost if their media time is still to come: the sender paused.
-            let paused = pos >= self.play.pos && seq >= self.play.seq - self.play.blind.0 as i64;
+            let blind = self.play.seq - self.play.blind.0 as i64;
+            let paused = pos >= self.play.pos && seq >= blind && self.store.len() == 0;
             self.counts.settle(&mut self.play, !paused);
             if !paused {
                 return Arrival::Late;
@@ -210,11 +213,13 @@ impl JitterBuffer {
             }
             let mut next = due + length.duration();
             if excess > SLACK.as_nanos() as i64 {
-                let back = Duration::from_nanos(excess as u64).min(SHRINK_PER_PACKET);
+                let excess = Duration::from_nanos(excess as u64);
+                let back = excess.min(if excess > FAR { SHRINK_PER_PACKET * 2 } else { SHRINK_PER_PACKET });
                 next = next - back;
                 self.counts.shrunk_ns += back.as_nanos() as u64;
             }
             self.play.due = Some(next);
+            self.play.begun = due;
             self.play.seq = seq + 1;
             self.play.pos = pos + length;
             self.play.length = length;
@@ -236,7 +241,8 @@ impl JitterBuffer {
     /// So much of the packet just played was left out: everything after it comes earlier.
     pub fn handle_cut(&mut self, cut: Ticks) {
         if let Some(due) = self.play.due {
-            self.play.due = Some(due - cut.duration());
+            // Not before what was played began: its end may have been moved forward already.
+            self.play.due = Some((due - cut.duration()).max(self.play.begun));
             self.counts.shrunk_ns += cut.nanos().max(0) as u64;
         }
     }
@@ -314,14 +320,16 @@ impl JitterBuffer {
             self.delay.handle_arrival(transit, length);
         }
         self.settling = true;
-        self.head = Some(Head::new(packet, seq, pos, length));
+        let head = Head::new(packet, seq, pos, length);
+        self.head = Some(self.head.map_or(head, |previous| head.after(&previous)));
         if self.store.len() == 0 {
             self.play.seq = seq;
             self.play.pos = pos;
             self.play.length = length;
             self.play.concealed = Ticks(0);
             self.play.blind = (0, Ticks(0));
-            self.play.due = Some(packet.born + self.target());
+            // Not before what is being played ends.
+            self.play.due = Some((packet.born + self.target()).max(self.play.due.unwrap_or_default()));
             self.play.held = None;
             self.play.waiting = false;
         }

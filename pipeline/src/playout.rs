@@ -72,6 +72,8 @@ impl JitterCounts {
 pub(crate) struct Play {
     /// When `pos` is due; `None` before the first packet and after a flush.
     pub(crate) due: Option<Nanos>,
+    /// When the last packet was due.
+    pub(crate) begun: Nanos,
     /// Since when playout is held on for a packet that is missing.
     pub(crate) held: Option<Nanos>,
     pub(crate) seq: i64,
@@ -92,6 +94,7 @@ impl Play {
     pub(crate) fn new() -> Self {
         Self {
             due: None,
+            begun: Nanos(0),
             held: None,
             seq: 0,
             pos: Ticks(0),

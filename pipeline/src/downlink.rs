@@ -35,7 +35,7 @@ pub struct Downlink {
     narrow: Samples,
     /// Decoded, not yet sent.
     pcm: Samples,
-    /// When the first frame of `pcm` is due.
+    /// When the first frame of `pcm` is due; without one, when the last was.
     ready: Nanos,
     /// When what it came from arrived, and what came last.
     born: Nanos,
@@ -124,6 +124,7 @@ impl Downlink {
         }
         self.narrow.len = 0;
         self.pcm.len = 0;
+        self.ready = Nanos(0);
         self.stage.clear();
         self.voiced = false;
         self.open = false;
@@ -236,10 +237,10 @@ impl Downlink {
                     self.voiced = false;
                 }
             }
+            // Never before the frame that went before, nor before its own last part is due.
+            self.ready = self.ready.max(due);
             if begun == 0 {
-                (self.ready, self.born) = (due, born);
-            } else {
-                self.ready = self.ready.max(due);
+                self.born = born;
             }
             self.born_last = born;
             if self.pcm.len > before {
@@ -289,7 +290,9 @@ impl Downlink {
         self.time += whole as u64;
         self.pcm.consume(whole);
         self.born = self.born_last;
-        self.ready += Ticks::from_millis(i64::from(FRAME_MS)).duration();
+        if self.pcm.len >= whole {
+            self.ready += Ticks::from_millis(i64::from(FRAME_MS)).duration();
+        }
         (frame, silent)
     }
 

@@ -4,7 +4,8 @@
 //! ([`JitterBuffer::poll`]). It decodes nothing and knows no samples, so it serves every codec alike, even mixed.
 //!
 //! There is no sound card behind it and so no grid: a packet is played at `fastest path + its media time + target`,
-//! where the target is what [`DelayEstimator`] says. If the target grows, the next packet waits; if it shrinks,
+//! where the target is what [`DelayEstimator`] says. A packet missing then is held on for as long as that says, because
+//! a hole of 2 ms is less than a packet thrown away. If the target grows, the next packet waits; if it shrinks,
 //! each packet comes [`SHRINK_PER_PACKET`] early, and silence is cut by the caller ([`JitterBuffer::handle_cut`]).
 //!
 //! Three things look alike when nothing is there at the due time, and only the next packet tells them apart:
@@ -20,7 +21,7 @@ use crate::delay::DelayEstimator;
 use crate::frame::{ModelCodec, Packet};
 use crate::opus;
 use crate::playout::Play;
-pub use crate::playout::{JitterCounts, Playout};
+pub use crate::playout::{Arrival, JitterCounts, Playout};
 pub use crate::store::CAPACITY;
 use crate::store::Store;
 use crate::timeline::{Head, REMEMBERED, length_of};
@@ -29,8 +30,11 @@ use crate::units::{Nanos, SeqNo, Ticks};
 /// With nothing to play for so long after the due time, the sender has stopped rather than lost packets. Longer takes
 /// pauses for stalls and learns a delay from them; shorter takes stalls for pauses.
 pub const IDLE_AFTER: Duration = Duration::from_millis(120);
-/// How much earlier a packet is played than its predecessor's end while the delay is above its target.
-pub const SHRINK_PER_PACKET: Duration = Duration::from_millis(1);
+/// How much earlier a packet is played than its predecessor's end while the delay is above its target: a tenth of 20 ms, as
+/// NetEq hurries at most. More recovers from a stall sooner, less is harder to hear.
+pub const SHRINK_PER_PACKET: Duration = Duration::from_millis(2);
+/// From so much above the target the delay shrinks twice as fast: a conversation is hurt more by it than by haste.
+const FAR: Duration = Duration::from_millis(60);
 /// A sequence number further off is another stream's, or this one's after a restart of the sender (RFC 3550, A.1).
 const MAX_MISORDER: i64 = 500;
 /// A transit this far from the path's is a jump of the timestamp, not a delay.
@@ -41,8 +45,6 @@ const SLACK: Duration = Duration::from_micros(250);
 /// How the buffer behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct JitterConfig {
-    /// Share of packets that shall be in time. Higher waits longer for the last few, which are concealed otherwise.
-    pub quantile: f64,
     /// Delay before the network is known.
     pub start_delay: Duration,
     /// Delay never exceeded: beyond it, audio is dropped. A conversation falters from about 400 ms one way.
@@ -54,29 +56,11 @@ pub struct JitterConfig {
 impl Default for JitterConfig {
     fn default() -> Self {
         Self {
-            quantile: 0.995,
             start_delay: Duration::from_millis(10),
             max_delay: Duration::from_millis(300),
             wait_for_fec: true,
         }
     }
-}
-
-/// What became of a packet on arrival.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
-    /// It waits for its time.
-    Queued,
-    /// It waits for its time, having been overtaken by a younger one.
-    Reordered,
-    /// Its place has been played.
-    Late,
-    /// It was here before.
-    Duplicate,
-    /// Its payload cannot hold audio; its place will be concealed.
-    Malformed,
-    /// Its sequence number is of no stream known (yet).
-    Foreign,
 }
 
 /// One stream's buffer. About 90 kB; allocates when made and never after.
@@ -99,7 +83,7 @@ impl JitterBuffer {
     /// An empty buffer.
     pub fn new(config: JitterConfig) -> Self {
         Self {
-            delay: DelayEstimator::new(config.quantile, config.start_delay, config.max_delay),
+            delay: DelayEstimator::new(config.start_delay, config.max_delay),
             config,
             store: Store::new(),
             head: None,
@@ -152,7 +136,8 @@ impl JitterBuffer {
         }
         if seq < self.play.seq {
             // Numbers passed blindly were not lost if their media time is still to come: the sender paused.
-            let paused = pos >= self.play.pos && seq >= self.play.seq - self.play.blind.0 as i64;
+            let blind = self.play.seq - self.play.blind.0 as i64;
+            let paused = pos >= self.play.pos && seq >= blind && self.store.len() == 0;
             self.counts.settle(&mut self.play, !paused);
             if !paused {
                 return Arrival::Late;
@@ -163,6 +148,9 @@ impl JitterBuffer {
         self.store.insert(packet, seq, pos, length, false);
         if self.play.waiting {
             self.resume(packet.born);
+        } else if let Some(since) = self.play.held.take() {
+            // What was held on for is here, or is known to be lost.
+            self.play.due = Some(packet.born.max(since));
         }
         if step < 0 { Arrival::Reordered } else { Arrival::Queued }
     }
@@ -179,6 +167,13 @@ impl JitterBuffer {
         loop {
             let due = self.play.due.filter(|due| !self.play.waiting && *due <= now)?;
             let Some(index) = self.store.first(self.play.seq) else {
+                let hold = self.delay.hold();
+                if self.play.held.is_none() && self.play.blind.0 == 0 && voiced && hold > Duration::ZERO {
+                    self.play.held = Some(due);
+                    self.play.due = Some(due + hold);
+                    continue;
+                }
+                self.play.held = None;
                 return Some((due, self.nothing_there(voiced)));
             };
             let entry = self.store.at(index);
@@ -218,11 +213,13 @@ impl JitterBuffer {
             }
             let mut next = due + length.duration();
             if excess > SLACK.as_nanos() as i64 {
-                let back = Duration::from_nanos(excess as u64).min(SHRINK_PER_PACKET);
+                let excess = Duration::from_nanos(excess as u64);
+                let back = excess.min(if excess > FAR { SHRINK_PER_PACKET * 2 } else { SHRINK_PER_PACKET });
                 next = next - back;
                 self.counts.shrunk_ns += back.as_nanos() as u64;
             }
             self.play.due = Some(next);
+            self.play.begun = due;
             self.play.seq = seq + 1;
             self.play.pos = pos + length;
             self.play.length = length;
@@ -244,7 +241,8 @@ impl JitterBuffer {
     /// So much of the packet just played was left out: everything after it comes earlier.
     pub fn handle_cut(&mut self, cut: Ticks) {
         if let Some(due) = self.play.due {
-            self.play.due = Some(due - cut.duration());
+            // Not before what was played began: its end may have been moved forward already.
+            self.play.due = Some((due - cut.duration()).max(self.play.begun));
             self.counts.shrunk_ns += cut.nanos().max(0) as u64;
         }
     }
@@ -253,6 +251,7 @@ impl JitterBuffer {
     pub fn clear(&mut self) {
         self.store.clear();
         self.play.due = None;
+        self.play.held = None;
         self.play.waiting = true;
         self.play.blind = (0, Ticks(0));
         self.play.concealed = Ticks(0);
@@ -321,14 +320,17 @@ impl JitterBuffer {
             self.delay.handle_arrival(transit, length);
         }
         self.settling = true;
-        self.head = Some(Head::new(packet, seq, pos, length));
+        let head = Head::new(packet, seq, pos, length);
+        self.head = Some(self.head.map_or(head, |previous| head.after(&previous)));
         if self.store.len() == 0 {
             self.play.seq = seq;
             self.play.pos = pos;
             self.play.length = length;
             self.play.concealed = Ticks(0);
             self.play.blind = (0, Ticks(0));
-            self.play.due = Some(packet.born + self.target());
+            // Not before what is being played ends.
+            self.play.due = Some((packet.born + self.target()).max(self.play.due.unwrap_or_default()));
+            self.play.held = None;
             self.play.waiting = false;
         }
         self.make_room(seq);

@@ -1,7 +1,24 @@
-//! What the jitter buffer gives, and where in the stream its playout is.
+//! What the jitter buffer says of packets and gives to play, and where in the stream its playout is.
 
 use crate::frame::{FRAME_MS, Packet};
 use crate::units::{Nanos, Ticks};
+
+/// What became of a packet on arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// It waits for its time.
+    Queued,
+    /// It waits for its time, having been overtaken by a younger one.
+    Reordered,
+    /// Its place has been played.
+    Late,
+    /// It was here before.
+    Duplicate,
+    /// Its payload cannot hold audio; its place will be concealed.
+    Malformed,
+    /// Its sequence number is of no stream known (yet).
+    Foreign,
+}
 
 /// What to play now.
 #[derive(Debug)]
@@ -55,6 +72,10 @@ impl JitterCounts {
 pub(crate) struct Play {
     /// When `pos` is due; `None` before the first packet and after a flush.
     pub(crate) due: Option<Nanos>,
+    /// When the last packet was due.
+    pub(crate) begun: Nanos,
+    /// Since when playout is held on for a packet that is missing.
+    pub(crate) held: Option<Nanos>,
     pub(crate) seq: i64,
     pub(crate) pos: Ticks,
     /// Length of the last packet: what a lost one is taken to have had.
@@ -73,6 +94,8 @@ impl Play {
     pub(crate) fn new() -> Self {
         Self {
             due: None,
+            begun: Nanos(0),
+            held: None,
             seq: 0,
             pos: Ticks(0),
             length: Ticks::from_millis(FRAME_MS as i64),

@@ -1,10 +1,10 @@
 //! How deep to wait: what each millisecond of delay costs against what the packets later than it cost.
 //!
 //! A packet's *transit* is its arrival minus its media time, in ns with an arbitrary origin. The smallest transit of
-//! the last ten seconds is the path itself ([`BASE_BLOCK`]); so a drift of the clocks moves the path and is no jitter.
+//! the last ten seconds is the path itself (`BASE_BLOCK`); so a drift of the clocks moves the path and is no jitter.
 //! What a packet takes longer than the path is its *lag*, counted in a histogram that forgets slowly.
 //!
-//! The target is where `delay + cost × share of packets with a greater lag` is least ([`LOSS_COST_MS`]). That waits for lags as
+//! The target is where `delay + cost × share of packets with a greater lag` is least (`LOSS_COST_MS`). That waits for lags as
 //! long as they are near and frequent (jitter, reordering, a wireless link's short stalls) and gives up on those that are
 //! far and rare (a stall of 200 ms twice a minute), which no fixed quantile does.
 //!

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 use crossbeam::queue::ArrayQueue;
 
@@ -141,6 +141,12 @@ impl MediaPort {
         Some(frame)
     }
 
+    /// Tells the audio thread when everything handed to the far end will have been played, as the far end's model has it: the far end
+    /// plays first in, first out, so what waits there is delay that only leaving out sound takes back. [`Nanos`] 0: not known.
+    pub fn set_far_end(&self, ends: Nanos) {
+        self.shared.far_end.store(ends.0, Ordering::Relaxed);
+    }
+
     /// Whether the call has left its audio thread: nothing more will come.
     pub fn is_closed(&self) -> bool {
         self.shared.is_closed()
@@ -245,6 +251,8 @@ struct Shared {
     staged: AtomicBool,
     /// Nothing is due, so a packet must be announced.
     hungry: AtomicBool,
+    /// See [`MediaPort::set_far_end`], ns. One number that stays true as time passes, so that it needs no lock and no renewal.
+    far_end: AtomicU64,
 }
 
 impl Shared {
@@ -332,6 +340,7 @@ impl Slot {
         if self.shared.abandoned.load(Ordering::Acquire) {
             return None;
         }
+        self.downlink.set_far_end(Nanos(self.shared.far_end.load(Ordering::Relaxed)));
         // Downward first: it is what is due.
         let down = self.downlink.tick(clock, &mut self.from_model, &mut self.to_media, &self.stats);
         if down.pushed {

@@ -45,6 +45,8 @@ pub struct Downlink {
     voiced: bool,
     open: bool,
     generation: u32,
+    /// When what is at the far end will have been played; 0 if that is not known.
+    far_end: Nanos,
     /// Samples sent since the start.
     time: u64,
     stage: Stage,
@@ -108,6 +110,7 @@ impl Downlink {
             voiced: false,
             open: true,
             generation: 0,
+            far_end: Nanos(0),
             time: 0,
             stage: Stage::new(),
         })
@@ -134,6 +137,16 @@ impl Downlink {
     /// Packets count again.
     pub fn open(&mut self) {
         self.open = true;
+    }
+
+    /// When what was handed on so far will have been played; [`Nanos`] 0 if that is not known.
+    pub fn set_far_end(&mut self, ends: Nanos) {
+        self.far_end = ends;
+    }
+
+    /// Sound that waits at the far end at `now`.
+    pub fn far_end_depth(&self, now: Nanos) -> std::time::Duration {
+        self.far_end.saturating_sub(now)
     }
 
     /// Whether packets count.

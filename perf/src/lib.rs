@@ -1,5 +1,6 @@
 //! What is measured about a bridge from outside, and how it is reported.
 
+pub mod report;
 mod spread;
 mod summary;
 

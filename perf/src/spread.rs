@@ -31,6 +31,23 @@ impl Spread {
         Duration::from_micros(self.0.value_at_quantile(q))
     }
 
+    /// The mean. Zero without observations.
+    pub fn mean(&self) -> Duration {
+        Duration::from_nanos((self.0.mean() * 1e3) as u64)
+    }
+
+    /// Adds what another has seen.
+    pub fn add(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("all have the same bounds");
+    }
+
+    /// Each bucket with something in it: its upper edge and its count.
+    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> {
+        self.0
+            .iter_recorded()
+            .map(|bucket| (Duration::from_micros(bucket.value_iterated_to()), bucket.count_at_value()))
+    }
+
     /// Observations.
     pub fn count(&self) -> u64 {
         self.0.len()

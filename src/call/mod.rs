@@ -11,4 +11,4 @@ pub use end::CallEnd;
 pub use handle::{
     AttachError, Attached, CallHandle, Inbound, MediaBell, MediaClosed, MediaCommand, MediaEvent, mask,
 };
-pub use observe::{CallEvent, Delays, Progress, Snapshot, Speaker, Turn};
+pub use observe::{CallEvent, Delays, Progress, Snapshot, Sound, Speaker, Turn};

@@ -152,6 +152,40 @@ impl Delays {
     }
 }
 
+/// What the audio road counted in one call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Sound {
+    /// What the jitter buffer waits beyond the fastest path, microseconds.
+    pub jitter_target_us: u64,
+    /// Media messages taken from the caller, 20 ms each.
+    pub frames_in: u64,
+    /// Frames of 20 ms made for the caller.
+    pub frames_out: u64,
+    /// Audio made up for packets of the model that were lost, ms.
+    pub concealed_ms: u64,
+    /// Lost packets recovered from the next one.
+    pub recovered: u64,
+    /// Packets of the model that came after their place had been played.
+    pub late: u64,
+    /// Frames and packets given up because a queue was full.
+    pub dropped: u64,
+}
+
+impl Sound {
+    /// Reads a call's counters.
+    pub fn of(stats: &pipeline::CallStats) -> Self {
+        Self {
+            jitter_target_us: stats.target().as_micros() as u64,
+            frames_in: stats.frames_in.get(),
+            frames_out: stats.frames_out.get(),
+            concealed_ms: stats.concealed_ms.get(),
+            recovered: stats.fec.get(),
+            late: stats.late.get(),
+            dropped: stats.dropped_full.get(),
+        }
+    }
+}
+
 /// A call at one moment.
 #[derive(Debug, Clone, Serialize)]
 pub struct Snapshot {
@@ -171,6 +205,8 @@ pub struct Snapshot {
     pub uplink: Option<Delays>,
     /// Model to caller: from the moment a frame was due to Twilio's message written.
     pub downlink: Option<Delays>,
+    /// What the audio road counted; absent until the stream flows.
+    pub sound: Option<Sound>,
     /// How often the caller cut ARIA off.
     pub interruptions: u64,
     /// Tokens billed so far.

@@ -14,7 +14,7 @@ use super::handle::{REQUEST_QUEUE, Request, Shared, mask};
 use super::session::{Action, Input, Session};
 use super::{
     AttachError, Attached, CallEnd, CallEvent, CallHandle, Delays, Inbound, MediaBell, MediaCommand,
-    MediaEvent, Snapshot,
+    MediaEvent, Snapshot, Sound,
 };
 use crate::config::{Agent, CodecChoice, Settings};
 use crate::openai::connect::{Client, ConnectError};
@@ -60,6 +60,7 @@ pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
         transcript: Vec::new(),
         uplink: None,
         downlink: None,
+        sound: None,
         interruptions: 0,
         total_tokens: 0,
         ended: None,
@@ -387,6 +388,7 @@ impl Call {
         let mut snapshot = self.handle.0.snapshot.lock().unwrap_or_else(|e| e.into_inner());
         snapshot.uplink = Some(Delays::of(&self.sent));
         snapshot.downlink = Some(Delays::of(&self.written));
+        snapshot.sound = self.control.as_ref().map(|control| Sound::of(&control.stats()));
     }
 
     /// Lets go of everything. The peers are told first, then the HTTP goodbyes go out side by side.

@@ -3,6 +3,7 @@
 mod call;
 mod check;
 mod demo;
+mod load;
 mod model;
 mod serve;
 
@@ -29,6 +30,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Plays a simulated phone against a running bridge.
     Call(call::Arguments),
+    /// Puts a bridge under load and measures what it adds to the sound.
+    Load(load::Arguments),
     /// Runs the simulated OpenAI Realtime endpoint alone.
     Model(model::Arguments),
     /// Validates a configuration without starting.
@@ -83,6 +86,7 @@ pub fn run() -> ExitCode {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Call(arguments) => call::run(arguments).await,
+            Command::Load(arguments) => load::run(arguments).await,
             Command::Model(arguments) => model::run(arguments).await,
             Command::Check(arguments) => check::run(&arguments),
         }

@@ -128,6 +128,7 @@ impl Line for Call {
             transcript: Vec::new(),
             uplink: None,
             downlink: None,
+            sound: None,
             interruptions: 0,
             total_tokens: 0,
             ended: self.is_ended(),

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::drill::Drill;
 use super::faults::Faults;
 use super::script::ModelScript;
 use super::unverified::Unverified;
@@ -20,6 +21,8 @@ pub struct ModelConfig {
     pub api_key: Option<String>,
     /// What the model hears and says.
     pub script: ModelScript,
+    /// A measurement in the place of the script.
+    pub drill: Option<Drill>,
     /// The form of the answer.
     pub answer: AnswerForm,
     /// How the model's voice is encoded.
@@ -51,6 +54,7 @@ impl Default for ModelConfig {
             media_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             api_key: None,
             script: ModelScript::default(),
+            drill: None,
             answer: AnswerForm::default(),
             voice: Voice::default(),
             timing: Timing::default(),

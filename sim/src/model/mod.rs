@@ -11,6 +11,7 @@
 //!   generated faster than they are played; interruptions that cancel, clear and truncate; function calls; errors.
 //! - [`Unverified`] has a switch for every fact that nobody could check, [`Faults`] for everything that may go wrong,
 //!   [`crate::network::NetworkConfig`] for the path.
+//! - [`Drill`] puts a measurement in the place of the conversation.
 //! - [`SessionRecord`] tells what a session saw, [`ModelServer::watch`] while it does.
 //!
 //! Not simulated: WebSocket and sideband sessions, SIP, MCP tools, transcription and translation sessions, speech recognition (the
@@ -25,6 +26,7 @@
 mod codec;
 mod config;
 mod conversation;
+mod drill;
 mod ear;
 mod engine;
 mod faults;
@@ -32,6 +34,7 @@ mod g711;
 mod http;
 mod ids;
 mod lateness;
+mod mind;
 mod opus;
 mod output;
 mod pacer;
@@ -53,6 +56,7 @@ mod wait;
 
 pub use codec::{Codec, Payload};
 pub use config::{AnswerForm, Codecs, Delay, MaxMessageSize, ModelConfig, Timing, Voice};
+pub use drill::{Drill, DrillObserver};
 pub use faults::{AnswerFault, EventFaults, Faults, HttpFault, HttpFaults, Huge, MediaFaults, Pause, Spray};
 pub use http::{HttpRequest, MAX_REQUESTS};
 pub use lateness::Lateness;

@@ -12,8 +12,10 @@ use tokio::sync::broadcast;
 
 use super::codec::{Codec, Payload};
 use super::config::{Codecs, ModelConfig};
+use super::drill::{Course, Drilled};
 use super::ear::Ear;
 use super::ids::Ids;
+use super::mind::Mind;
 use super::pacer::Pacer;
 use super::peer::{Parts, Peer};
 use super::record::{Log, Request, RtpIn, RtpOut, SessionRecord, SimEvent};
@@ -48,8 +50,8 @@ pub(crate) struct Ready {
     pub(crate) answer: String,
 }
 
-/// The plans of a server, one a codec.
-pub(crate) struct Plans(Vec<Arc<Plan>>);
+/// The plans of a server, one a codec, and the courses of its drill.
+pub(crate) struct Plans(Vec<Arc<Plan>>, Vec<(Codec, Course)>);
 
 impl Plans {
     pub(crate) fn new(config: &ModelConfig) -> Self {
@@ -60,11 +62,19 @@ impl Plans {
         let plan = |codec: &Codec| {
             Arc::new(Plan::new(&config.script, *codec, config.unverified.frame_ms, &config.voice))
         };
-        Self(codecs.iter().map(plan).collect())
+        let course = |codec: &Codec| {
+            let drill = config.drill.as_ref()?;
+            Some((*codec, Course::new(drill, *codec, &config.voice)))
+        };
+        Self(codecs.iter().map(plan).collect(), codecs.iter().filter_map(course).collect())
     }
 
     fn of(&self, codec: Codec) -> Arc<Plan> {
         Arc::clone(self.0.iter().find(|plan| plan.codec == codec).unwrap_or(&self.0[0]))
+    }
+
+    fn course(&self, codec: Codec) -> Option<Course> {
+        self.1.iter().find(|(known, _)| *known == codec).map(|(_, course)| course.clone())
     }
 
     fn speaks(&self, codec: Codec) -> bool {
@@ -146,16 +156,7 @@ pub(crate) fn set_up(
         config.keep_heard,
         watchers.clone(),
     );
-    let session = Session::new(session::Setup {
-        settings,
-        plan: plans.of(sends.codec),
-        timing: config.timing,
-        unverified: config.unverified.clone(),
-        faults: config.faults.events.clone(),
-        limit: config.session_limit,
-        speaks_after: config.faults.media.channel_speaks_after,
-        seed: seed ^ 1,
-    });
+    let session = mind(config, plans, sends.codec, settings, seed ^ 1, number);
     let peer = Peer::new(Parts {
         audio: (!payloads.is_empty()).then_some(audio),
         ear: Ear::new(payloads, received),
@@ -172,6 +173,32 @@ pub(crate) fn set_up(
         session,
     });
     Ok(Ready { peer, log, answer })
+}
+
+fn mind(
+    config: &ModelConfig,
+    plans: &Plans,
+    codec: Codec,
+    settings: Settings,
+    seed: u64,
+    number: u64,
+) -> Mind {
+    if let Some(course) = plans.course(codec) {
+        return Mind::Drill(Box::new(Drilled::new(course, number, settings.value().clone(), seed)));
+    }
+    let plan = plans.of(codec);
+    let silence = Arc::clone(&plan.silence);
+    let session = Session::new(session::Setup {
+        settings,
+        plan,
+        timing: config.timing,
+        unverified: config.unverified.clone(),
+        faults: config.faults.events.clone(),
+        limit: config.session_limit,
+        speaks_after: config.faults.media.channel_speaks_after,
+        seed,
+    });
+    Mind::Conversation { session: Box::new(session), silence }
 }
 
 fn peer_connection(config: &ModelConfig, payloads: &[Payload], ice: &IceCredentials, now: Instant) -> Rtc {

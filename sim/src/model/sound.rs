@@ -50,6 +50,18 @@ pub(crate) fn sound(line: &Line, codec: Codec, frame_ms: u32, voice: &Voice) -> 
     })
 }
 
+/// A recording of 16 kHz and whole frames of 20 ms as packets. Each caller has its own: nothing is kept.
+pub(crate) fn recording(samples: &[i16], codec: Codec, voice: &Voice) -> Sound {
+    const FRAME_MS: u32 = 20;
+    let narrow = || samples.iter().step_by(2).copied();
+    let frames = match codec {
+        Codec::Opus => opus(samples, FRAME_MS, voice),
+        Codec::Pcmu => companded(narrow().map(g711::mulaw_encode), FRAME_MS, 0xff),
+        Codec::Pcma => companded(narrow().map(g711::alaw_encode), FRAME_MS, 0xd5),
+    };
+    Sound { frame_ms: FRAME_MS, frames }
+}
+
 /// A second of silence, to be repeated.
 fn silence(codec: Codec, frame_ms: u32, voice: &Voice) -> Arc<Sound> {
     once(&[], codec, frame_ms, voice, || match codec {

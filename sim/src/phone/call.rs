@@ -290,7 +290,11 @@ impl Call {
         self.set.status.send_replace("in-progress");
         let beats = self.set.pacer.join(now);
         let caller = self.caller.take().unwrap_or_else(|| Caller::new(&Script::default()));
-        let mut line = Line::new(beats, self.set.diary.clone(), answered, caller);
+        let tapped = self.set.plan.tap.is_some();
+        if let Some(tap) = &self.set.plan.tap {
+            tap.answered(&self.set.identity.call);
+        }
+        let mut line = Line::new(beats, self.set.diary.clone(), answered, caller, tapped);
         if self.set.plan.begin == Begin::AtAnswer {
             line.begin();
         }

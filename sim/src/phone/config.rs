@@ -1,11 +1,13 @@
 //! How a phone is set up, and what a call is to be like.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
 use super::faults::Faults;
 use super::script::Script;
+use super::tap::Tap;
 
 /// Twilio's account and the bridge it calls.
 #[derive(Clone)]
@@ -77,6 +79,8 @@ pub struct CallPlan {
     pub limit: Duration,
     /// For identifiers and timing; none takes a fresh one for each call.
     pub seed: Option<u64>,
+    /// A measurement that speaks in the caller's place; the script goes on beside it.
+    pub tap: Option<Arc<dyn Tap>>,
     /// Form parameters in addition to the usual ones; a usual one of the same name is replaced.
     pub extra: Vec<(String, String)>,
 }
@@ -92,6 +96,7 @@ impl Default for CallPlan {
             dial: DialOutcome::default(),
             limit: Duration::from_secs(120),
             seed: None,
+            tap: None,
             extra: vec![],
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct Line {
     pub(crate) missed: u64,
     pub(crate) caller: Caller,
     begun: bool,
+    /// A tap speaks and listens: nothing is kept and nobody listens for speech.
+    tapped: bool,
     /// What is being said since the last beat; it can be sent when it is complete.
     pending: CallerFrame,
     ear: Ear,
@@ -45,6 +47,7 @@ impl Line {
         diary: Arc<Diary>,
         answered: Duration,
         caller: Caller,
+        tapped: bool,
     ) -> Self {
         Self {
             beats,
@@ -53,6 +56,7 @@ impl Line {
             next: 0,
             missed: 0,
             caller,
+            tapped,
             begun: false,
             pending: CallerFrame::default(),
             ear: Ear::default(),
@@ -74,6 +78,11 @@ impl Line {
 
     /// A beat: `hear` sounds from now on for 20 ms.
     pub(crate) fn turn(&mut self, beat: Beat, hear: &[i16; FRAME]) -> Turn {
+        if self.tapped {
+            self.missed += beat.index - self.next;
+            self.next = beat.index + 1;
+            return Turn { due: beat.due, spoken: Some([0; FRAME]), digit: None, hang_up: false };
+        }
         if beat.index > self.next {
             // Beats nobody took: time passed in silence.
             let frames = beat.index - self.next;

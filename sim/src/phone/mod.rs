@@ -38,6 +38,7 @@ pub mod signature;
 mod socket;
 mod stream;
 mod streaming;
+mod tap;
 pub mod timeline;
 pub mod twiml;
 pub mod uplink;
@@ -57,6 +58,7 @@ pub use config::{Begin, CallPlan, DialOutcome, PhoneConfig};
 pub use faults::Faults;
 pub use report::CallReport;
 pub use script::{Script, Step};
+pub use tap::Tap;
 pub use timeline::{Entry, Moment, PhoneEvent};
 
 use call::{Call, Opening, Setting};

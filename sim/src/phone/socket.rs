@@ -24,6 +24,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::faults::{CloseStyle, RawMessage};
 use super::frames::{Finding, FrameScanner};
 use super::route::Place;
+use super::tap::Tap;
 
 /// From the first SYN to the 101. Twilio's limit is undocumented; webhooks suggest 5 to 15 s.
 const OPEN: Duration = Duration::from_secs(10);
@@ -36,7 +37,7 @@ const SAMPLES: usize = 1_000_000;
 /// The largest message read at all; the validator complains much earlier.
 const READ_LIMIT: usize = 16 << 20;
 
-type Socket = WebSocketStream<Tap>;
+type Socket = WebSocketStream<Scanned>;
 pub(crate) type Reader = SplitStream<Socket>;
 
 /// Why there is no stream.
@@ -54,6 +55,7 @@ pub(crate) struct Opening {
     pub(crate) signature: Option<String>,
     /// Through a receive buffer of a few kilobytes, so that not reading is felt soon.
     pub(crate) small_buffer: bool,
+    pub(crate) tap: Option<Arc<dyn Tap>>,
 }
 
 /// An open stream. The reading half is separate, because it is waited on together with the beat.
@@ -68,7 +70,12 @@ pub(crate) struct Wire {
 }
 
 enum Outgoing {
-    Text { text: String, due: Option<Instant> },
+    Text {
+        text: String,
+        due: Option<Instant>,
+        /// Its number, if it is of the tap.
+        tapped: Option<u64>,
+    },
     Raw(RawMessage),
     Close(CloseStyle),
 }
@@ -107,8 +114,8 @@ impl Opening {
             .max_message_size(Some(READ_LIMIT))
             .max_frame_size(Some(READ_LIMIT));
         let scan = Arc::new(Mutex::new(Scan::default()));
-        let tap = Tap { tcp, scan: scan.clone() };
-        let (socket, response) = tokio_tungstenite::client_async_with_config(request, tap, Some(config))
+        let scanned = Scanned { tcp, scan: scan.clone() };
+        let (socket, response) = tokio_tungstenite::client_async_with_config(request, scanned, Some(config))
             .await
             .map_err(|e| match e {
                 Error::Http(response) => {
@@ -128,7 +135,7 @@ impl Opening {
         let (outbox, inbox) = mpsc::channel(WAITING);
         let late = Arc::new(Mutex::new(Vec::new()));
         let raw = handle.try_clone().map_err(|e| refuse(31_900)(&e))?;
-        let writer = tokio::spawn(write(sink, inbox, late.clone(), raw));
+        let writer = tokio::spawn(write(sink, inbox, late.clone(), raw, self.tap));
         Ok((Wire { outbox, writer, late, scan, tcp: handle, dropped: 0 }, reader, unasked))
     }
 
@@ -164,7 +171,12 @@ fn twice(tcp: TcpStream) -> io::Result<(TcpStream, StdTcpStream)> {
 impl Wire {
     /// Hands a message to the writer. `due` is when it should have been on its way. A message that finds no room is counted and lost.
     pub(crate) fn text(&mut self, text: String, due: Option<Instant>) {
-        self.post(Outgoing::Text { text, due });
+        self.media(text, due, None);
+    }
+
+    /// The same for a frame of sound, with its number if it is the tap's.
+    pub(crate) fn media(&mut self, text: String, due: Option<Instant>, tapped: Option<u64>) {
+        self.post(Outgoing::Text { text, due, tapped });
     }
 
     pub(crate) fn raw(&mut self, message: RawMessage) {
@@ -239,10 +251,15 @@ async fn write(
     mut inbox: mpsc::Receiver<Outgoing>,
     late: Arc<Mutex<Vec<u32>>>,
     mut raw: StdTcpStream,
+    tap: Option<Arc<dyn Tap>>,
 ) {
     while let Some(outgoing) = inbox.recv().await {
         let sent = match outgoing {
-            Outgoing::Text { text, due } => {
+            Outgoing::Text { text, due: Some(due), tapped: Some(frame) } if let Some(tap) = &tap => {
+                tap.sent(frame, due, Instant::now());
+                sink.send(Message::text(text)).await
+            }
+            Outgoing::Text { text, due, .. } => {
                 let sent = sink.send(Message::text(text)).await;
                 if let Some(due) = due.filter(|_| sent.is_ok()) {
                     let mut late = late.lock().expect("nothing panics while it holds the samples");
@@ -328,12 +345,12 @@ impl Scan {
 }
 
 /// A TCP stream whose incoming bytes are looked at.
-pub(crate) struct Tap {
+pub(crate) struct Scanned {
     tcp: TcpStream,
     scan: Arc<Mutex<Scan>>,
 }
 
-impl AsyncRead for Tap {
+impl AsyncRead for Scanned {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -349,7 +366,7 @@ impl AsyncRead for Tap {
     }
 }
 
-impl AsyncWrite for Tap {
+impl AsyncWrite for Scanned {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.tcp).poll_write(cx, buf)
     }

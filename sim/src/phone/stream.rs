@@ -57,6 +57,7 @@ impl Call {
             zero,
             first_media: zero + Duration::from_millis(wait),
             sent_media: false,
+            tapped: 0,
             got_audio: false,
             half_open: false,
             deaf_until: None,
@@ -121,7 +122,12 @@ impl Call {
         let faults = &self.set.plan.faults;
         let small_buffer = faults.stream.iter().any(|f| matches!(f, StreamFault::SlowReader { .. }));
         let signature = self.set.asker.signature(written, &[], faults.upgrade_signature);
-        Ok(socket::Opening { place: self.set.asker.route.to(&url), signature, small_buffer })
+        Ok(socket::Opening {
+            place: self.set.asker.route.to(&url),
+            signature,
+            small_buffer,
+            tap: self.set.plan.tap.clone(),
+        })
     }
 
     fn refused(

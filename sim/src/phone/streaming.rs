@@ -28,6 +28,8 @@ pub(super) struct Open {
     pub(super) zero: Instant,
     pub(super) first_media: Instant,
     pub(super) sent_media: bool,
+    /// Frames said by the tap.
+    pub(super) tapped: u64,
     pub(super) got_audio: bool,
     /// Neither reads nor writes any more, and leaves the socket open.
     pub(super) half_open: bool,
@@ -97,7 +99,13 @@ impl Call {
     }
 
     fn send_media(&mut self, open: &mut Open, now: Duration, spoken: Option<[i16; FRAME]>, due: Instant) {
+        let tap = self.set.plan.tap.clone();
+        let frame = open.tapped;
         let messages = match spoken {
+            Some(_) if let Some(tap) = &tap => {
+                open.tapped += 1;
+                open.uplink.media(now, &tap.say(frame))
+            }
             Some(samples) => open.uplink.media(now, &samples.map(g711::encode)),
             None => open.uplink.silent(now),
         };
@@ -108,7 +116,8 @@ impl Call {
         }
         // What was held back on purpose says nothing about our punctuality.
         let due = (messages.len() == 1).then_some(due);
-        messages.into_iter().for_each(|m| open.wire.text(m, due));
+        let tapped = tap.is_some().then_some(frame);
+        messages.into_iter().for_each(|m| open.wire.media(m, due, tapped));
     }
 
     /// The faults that end or cripple the stream.
@@ -190,28 +199,36 @@ impl Call {
                     open.got_audio = true;
                     self.set.diary.at(at, Moment::FirstAudio);
                 }
-                self.notes.arrivals.push(Arrival {
-                    at,
-                    bytes: bytes.len(),
-                    queued_bytes: open.playback.queued_bytes(),
-                });
+                match &self.set.plan.tap {
+                    Some(tap) => tap.arrived(&bytes, instant),
+                    None => self.notes.arrivals.push(Arrival {
+                        at,
+                        bytes: bytes.len(),
+                        queued_bytes: open.playback.queued_bytes(),
+                    }),
+                }
                 if open.playback.push_audio(bytes).is_some_and(|o| o.first) {
                     self.warn(twiml::Warning::new(31_931, "more than ten minutes of audio are waiting"));
                 }
             }
             Some(Incoming::Mark(name)) => {
-                self.notes.marks.push(Mark {
-                    name: name.clone(),
-                    received: at,
-                    echoed: None,
-                    cleared: false,
-                });
+                if self.set.plan.tap.is_none() {
+                    self.notes.marks.push(Mark {
+                        name: name.clone(),
+                        received: at,
+                        echoed: None,
+                        cleared: false,
+                    });
+                }
                 if let Some(name) = open.playback.push_mark(name) {
                     self.echo(open, instant.saturating_duration_since(open.zero), &name, false);
                 }
             }
             Some(Incoming::Clear) => {
                 let (discarded, marks) = open.playback.clear();
+                if let Some(tap) = &self.set.plan.tap {
+                    tap.cleared(discarded, instant);
+                }
                 self.set
                     .diary
                     .at(at, Moment::Clear { discarded: Duration::from_micros(discarded as u64 * 125) });
@@ -224,6 +241,10 @@ impl Call {
     }
 
     fn echo(&mut self, open: &mut Open, now: Duration, name: &str, cleared: bool) {
+        if self.set.plan.tap.is_some() {
+            open.uplink.mark(now, name).into_iter().for_each(|m| open.wire.text(m, None));
+            return;
+        }
         let at = self.set.diary.since(Instant::now());
         if let Some(mark) = self.notes.marks.iter_mut().find(|m| m.echoed.is_none() && m.name == name) {
             (mark.echoed, mark.cleared) = (Some(at), cleared);

@@ -39,6 +39,7 @@ impl Peer {
                 Err(error) => self.remark(format!("a message of {} bytes was not sent: {error}", text.len())),
             }
         }
+        self.parts.session.written();
     }
 
     fn queue(&mut self, text: String) {

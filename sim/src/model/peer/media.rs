@@ -1,6 +1,5 @@
 //! Sound in and out of a peer.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::rtp::{RtpPacket, RtpWrite, Ssrc};
@@ -41,7 +40,7 @@ impl Peer {
         let samples = self.parts.ear.take(&received, &mut self.parts.log.record().rtp_in);
         if !samples.is_empty() {
             self.parts.log.hear(&samples);
-            self.parts.session.hear(&samples, age);
+            self.parts.session.hear(&samples, packet.timestamp, age);
             self.flush(Instant::now());
         }
     }
@@ -57,6 +56,7 @@ impl Peer {
                 Beat::Frame { payload, first } => {
                     let frame = self.parts.pacer.speech(due, payload, first);
                     self.flush(now);
+                    self.parts.session.sent(due);
                     self.write(frame, due);
                     let late = Instant::now().saturating_duration_since(due);
                     let mut record = self.parts.log.record();
@@ -69,8 +69,9 @@ impl Peer {
                     // Generation has fallen behind the playout: the beat goes on without a packet.
                 }
                 Beat::Nothing => {
-                    let plan = Arc::clone(self.parts.session.plan());
-                    if let Some(frame) = self.parts.pacer.nothing(due, &plan.silence.frames) {
+                    let silence = self.parts.session.silence();
+                    let frames = silence.as_ref().map_or(&[][..], |silence| &silence.frames);
+                    if let Some(frame) = self.parts.pacer.nothing(due, frames) {
                         self.write(frame, due);
                         self.parts.log.record().rtp_out.silent += 1;
                     }

@@ -20,9 +20,9 @@ use str0m::{Event, IceConnectionState, Input, Output as RtcOutput, Rtc};
 use super::codec::Payload;
 use super::ear::Ear;
 use super::faults::MediaFaults;
+use super::mind::Mind;
 use super::pacer::Pacer;
 use super::record::{End, Happening, Log};
-use super::session::Session;
 use super::spray::Sprayer;
 use crate::network::Network;
 
@@ -45,7 +45,7 @@ pub(crate) struct Parts {
     pub(crate) audio: Option<Mid>,
     pub(crate) ssrc: Ssrc,
     pub(crate) sends: Payload,
-    pub(crate) session: Session,
+    pub(crate) session: Mind,
     pub(crate) ear: Ear,
     pub(crate) pacer: Pacer,
     pub(crate) network: Network<(Vec<u8>, SocketAddr)>,

@@ -1,6 +1,5 @@
 //! The beat of the output buffer.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,7 +7,6 @@ use serde_json::json;
 use super::Session;
 use crate::model::output::{Beat, Playout};
 use crate::model::record::Note;
-use crate::model::sound::Plan;
 
 impl Session {
     /// Whether the pacer must beat: there is sound, or the end of it is still to be told.
@@ -36,10 +34,5 @@ impl Session {
             }
         }
         beat
-    }
-
-    /// The script as encoded for this session.
-    pub(crate) fn plan(&self) -> &Arc<Plan> {
-        &self.setup.plan
     }
 }

@@ -1,0 +1,115 @@
+//! The bridge under load: started for the run, or somebody's own.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::process::{Child, Command};
+use url::Url;
+
+/// How long a bridge may take to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// How long it may take to end.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(50);
+/// How long one look at a bridge's calls may take.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A bridge that is there.
+pub(crate) struct Bridge {
+    pub(crate) url: Url,
+    pub(crate) pid: Option<u32>,
+    admin_token: Option<String>,
+    client: reqwest::Client,
+    child: Option<(Child, PathBuf)>,
+}
+
+impl Bridge {
+    /// One that runs already.
+    pub(crate) fn given(url: Url, pid: Option<u32>, admin_token: Option<String>) -> io::Result<Self> {
+        Ok(Self { url, pid, admin_token, client: client()?, child: None })
+    }
+
+    /// Starts `program serve` for so many calls against the model at `model`, and waits until it is ready. Everything stays on loopback.
+    pub(crate) async fn spawn(program: &Path, model: &str, codec: &str, calls: usize) -> io::Result<Self> {
+        // Freed again at once: nobody else on this machine takes it in the moment until the bridge does.
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let config = std::env::temp_dir().join(format!("aria-load-{}-{port}.toml", std::process::id()));
+        std::fs::write(
+            &config,
+            format!(
+                "[limits]\nmax_calls = {calls}\ncalls_per_second = 1000\n\n[agents.default]\ninstructions = \"Speak.\"\ncodec = \"{codec}\"\n"
+            ),
+        )?;
+        let mut child =
+            Command::new(program)
+                .arg("serve")
+                .arg("--config")
+                .arg(&config)
+                .env_clear()
+                .envs(std::env::vars().filter(|(name, _)| {
+                    ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"].contains(&name.as_str())
+                }))
+                .env("ARIA_LISTEN", format!("127.0.0.1:{port}"))
+                .env("OPENAI_BASE_URL", model)
+                .env("OPENAI_API_KEY", "sk-simulated")
+                .env("RUST_LOG", "error")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .kill_on_drop(true)
+                .spawn()?;
+        let url = Url::parse(&format!("http://127.0.0.1:{port}")).map_err(io::Error::other)?;
+        let bridge = Self { url, pid: child.id(), admin_token: None, client: client()?, child: None };
+        let deadline = Instant::now() + READY_WITHIN;
+        while !bridge.is_ready().await {
+            if let Some(status) = child.try_wait()? {
+                return Err(io::Error::other(format!("the bridge ended before it was ready: {status}")));
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the bridge was not ready in time"));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(Self { child: Some((child, config)), ..bridge })
+    }
+
+    async fn is_ready(&self) -> bool {
+        let answer = self.client.get(format!("{}readyz", self.url)).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// What the bridge's jitter buffer waits in each call, µs by call id; nothing of a bridge that does not tell.
+    pub(crate) async fn targets(&self) -> Vec<(String, u64)> {
+        let mut request = self.client.get(format!("{}api/calls", self.url));
+        if let Some(token) = &self.admin_token {
+            request = request.bearer_auth(token);
+        }
+        let Ok(answer) = request.send().await else { return Vec::new() };
+        let Ok(body) = answer.json::<Value>().await else { return Vec::new() };
+        let target = |call: &Value| {
+            Some((call["call_sid"].as_str()?.to_owned(), call["sound"]["jitter_target_us"].as_u64()?))
+        };
+        body["calls"].as_array().into_iter().flatten().filter_map(target).collect()
+    }
+
+    /// Ends a bridge that was started here, in an orderly way.
+    pub(crate) async fn end(mut self) {
+        let Some((mut child, config)) = self.child.take() else { return };
+        if let Some(pid) = child.id() {
+            // SAFETY: no pointers; the process is our own child and has not been waited for.
+            unsafe { libc::kill(pid as i32, libc::SIGTERM) };
+        }
+        if tokio::time::timeout(ENDS_WITHIN, child.wait()).await.is_err() {
+            // It is killed when it is dropped.
+            tracing::warn!("the bridge did not end in time");
+        }
+        let _ = std::fs::remove_file(config);
+    }
+}
+
+fn client() -> io::Result<reqwest::Client> {
+    reqwest::Client::builder().timeout(ASK_TIMEOUT).no_proxy().build().map_err(io::Error::other)
+}

@@ -1,0 +1,231 @@
+//! What all calls of a run send and hear, gathered as it happens.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::Spread;
+use crate::report::{self, BargeIn, Direction};
+use crate::watermark::{FRAME, Heard, Score, Sighting};
+
+/// Samples a second.
+const RATE: f64 = 8_000.0;
+/// A frame seen later than this was said by somebody else at another time: the recording is longer than all calls take to say the same.
+const MAX_DELAY: Duration = Duration::from_millis(1_500);
+/// An announced interruption belongs to the call whose reply stood within so many frames of it.
+const NEAR_FRAMES: i64 = 40;
+/// Longest wait for `clear`.
+const CLEAR_WITHIN: Duration = Duration::from_secs(2);
+/// Interruptions waiting for their `clear`, at most: far more than can be under way at once.
+const MAX_PENDING: usize = 4_096;
+
+/// Everything that is gathered.
+pub(crate) struct Tally {
+    zero: Instant,
+    measuring: AtomicBool,
+    pub(crate) up: Road,
+    pub(crate) down: Road,
+    interruptions: Mutex<Interruptions>,
+    pub(crate) phone_lateness: Mutex<Spread>,
+    pub(crate) model_lateness: Mutex<Spread>,
+}
+
+/// One direction.
+pub(crate) struct Road {
+    pub(crate) score: Arc<Score>,
+    /// When each frame of the recording was last handed to the kernel, ns since `zero`.
+    sent: Box<[AtomicU64]>,
+    gathered: Mutex<Gathered>,
+}
+
+#[derive(Default)]
+struct Gathered {
+    total: Spread,
+    added: Spread,
+    second: Spread,
+    counts: Direction,
+    /// How often each shift was seen, for the look-ahead.
+    shifts: Box<[u64]>,
+    look_ahead: Duration,
+    /// What the network between the two ends takes at least.
+    path: Duration,
+}
+
+#[derive(Default)]
+struct Interruptions {
+    pending: VecDeque<(usize, Instant)>,
+    clear: Spread,
+    backlog: Spread,
+    counts: BargeIn,
+    second: u64,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Sums stay usable whoever panicked while adding to them.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Road {
+    fn new(score: Arc<Score>, path: Duration) -> Self {
+        Self {
+            sent: (0..score.frames()).map(|_| AtomicU64::new(0)).collect(),
+            score,
+            gathered: Mutex::new(Gathered { shifts: vec![0; FRAME].into(), path, ..Gathered::default() }),
+        }
+    }
+}
+
+impl Tally {
+    /// For these recordings; `path` is what the simulated network takes at least, downward.
+    pub(crate) fn new(up: Arc<Score>, down: Arc<Score>, path: Duration) -> Self {
+        Self {
+            zero: Instant::now(),
+            measuring: AtomicBool::new(false),
+            up: Road::new(up, Duration::ZERO),
+            down: Road::new(down, path),
+            interruptions: Mutex::default(),
+            phone_lateness: Mutex::default(),
+            model_lateness: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn is_measuring(&self) -> bool {
+        self.measuring.load(Ordering::Relaxed)
+    }
+
+    /// From now on figures count. The look-ahead of the codecs is what was seen most often until now.
+    pub(crate) fn begin(&self) {
+        for road in [&self.up, &self.down] {
+            let mut gathered = lock(&road.gathered);
+            let most = (0..FRAME).max_by_key(|shift| gathered.shifts[*shift]).unwrap_or(0);
+            if gathered.shifts[most] > 0 {
+                gathered.look_ahead = Duration::from_secs_f64(most as f64 / RATE);
+            }
+            gathered.second = Spread::default();
+        }
+        self.measuring.store(true, Ordering::Relaxed);
+    }
+
+    /// Nothing counts any more.
+    pub(crate) fn end(&self) {
+        self.measuring.store(false, Ordering::Relaxed);
+    }
+
+    /// A frame of the recording is handed to the kernel.
+    pub(crate) fn sent(&self, road: &Road, frame: usize, at: Instant) {
+        road.sent[frame].store(at.duration_since(self.zero).as_nanos() as u64 + 1, Ordering::Relaxed);
+        if self.is_measuring() {
+            lock(&road.gathered).counts.sent += 1;
+        }
+    }
+
+    /// Something was made of what a listener heard. `target` is what a jitter buffer on the way waits on purpose.
+    pub(crate) fn heard(&self, road: &Road, heard: Heard, target: Duration) {
+        if let Heard::Frame(sighting) = heard {
+            return self.sighted(road, sighting, target);
+        }
+        if !self.is_measuring() {
+            return;
+        }
+        let mut gathered = lock(&road.gathered);
+        let counts = &mut gathered.counts;
+        match heard {
+            Heard::Concealed(frames) => counts.concealed += frames,
+            Heard::Lost(frames) => counts.lost += frames,
+            Heard::Repeated(frames) => counts.duplicated += frames,
+            Heard::Splice => counts.splices += 1,
+            Heard::Elsewhere | Heard::Frame(_) => {}
+        }
+    }
+
+    fn sighted(&self, road: &Road, sighting: Sighting, target: Duration) {
+        let sent = road.sent[sighting.frame].load(Ordering::Relaxed);
+        let arrived =
+            sighting.at.duration_since(self.zero) + Duration::from_secs_f64(sighting.shift as f64 / RATE);
+        let total = arrived.saturating_sub(Duration::from_nanos(sent.saturating_sub(1)));
+        if sent == 0 || total > MAX_DELAY {
+            return;
+        }
+        let mut gathered = lock(&road.gathered);
+        if !self.is_measuring() {
+            gathered.shifts[sighting.shift.min(FRAME - 1)] += 1;
+            return;
+        }
+        let added = total.saturating_sub(gathered.look_ahead + gathered.path + target);
+        gathered.total.record(total);
+        gathered.added.record(added);
+        gathered.second.record(added);
+        gathered.counts.heard += 1;
+        if added.as_secs_f64() * 1e3 > report::LATE_MS {
+            gathered.counts.late += 1;
+        }
+    }
+
+    /// The model announced that the caller speaks, behind `frame`.
+    pub(crate) fn announced(&self, frame: usize, at: Instant) {
+        let mut all = lock(&self.interruptions);
+        if self.is_measuring() {
+            all.counts.announced += 1;
+            all.second += 1;
+        }
+        if all.pending.len() == MAX_PENDING {
+            all.pending.pop_front();
+        }
+        all.pending.push_back((frame, at));
+    }
+
+    /// `clear` came at a phone that heard `last` last and had so much sound waiting. Gives the frame that was announced.
+    pub(crate) fn cleared(&self, last: usize, backlog: Duration, at: Instant) -> Option<usize> {
+        let frames = self.down.score.frames() as i64;
+        let mut all = lock(&self.interruptions);
+        all.pending.retain(|(_, announced)| at.saturating_duration_since(*announced) < CLEAR_WITHIN);
+        let near = all.pending.iter().position(|(frame, _)| {
+            let behind = (*frame as i64 - last as i64 + frames / 2).rem_euclid(frames) - frames / 2;
+            behind.abs() <= NEAR_FRAMES
+        })?;
+        let (frame, announced) = all.pending.remove(near)?;
+        if self.is_measuring() {
+            all.counts.cleared += 1;
+            all.clear.record(at.saturating_duration_since(announced));
+            all.backlog.record(backlog);
+        }
+        Some(frame)
+    }
+
+    /// A frame of an interrupted reply came after `clear`.
+    pub(crate) fn stale(&self) {
+        if self.is_measuring() {
+            lock(&self.interruptions).counts.stale_frames += 1;
+        }
+    }
+
+    /// The last second: median, 99th percentile and largest of what was added upward and downward, and interruptions.
+    pub(crate) fn second(&self) -> ([f64; 3], [f64; 3], u64) {
+        let take = |road: &Road| {
+            let spread = std::mem::take(&mut lock(&road.gathered).second);
+            [0.5, 0.99, 1.0].map(|q| spread.percentile(q).as_secs_f64() * 1e3)
+        };
+        (take(&self.up), take(&self.down), std::mem::take(&mut lock(&self.interruptions).second))
+    }
+
+    /// A direction's figures. `target`: the jitter buffer's, as the bridge tells it.
+    pub(crate) fn direction(&self, road: &Road, target: Option<Duration>) -> Direction {
+        let gathered = lock(&road.gathered);
+        let ms = |d: Duration| d.as_secs_f64() * 1e3;
+        Direction {
+            total: (&gathered.total).into(),
+            added: (&gathered.added).into(),
+            look_ahead_ms: ms(gathered.look_ahead),
+            jitter_target_ms: target.map(ms),
+            histogram: gathered.added.buckets().map(|(edge, count)| (ms(edge), count)).collect(),
+            ..gathered.counts.clone()
+        }
+    }
+
+    /// The interruptions' figures.
+    pub(crate) fn barge_in(&self) -> BargeIn {
+        let all = lock(&self.interruptions);
+        BargeIn { clear: (&all.clear).into(), backlog: (&all.backlog).into(), ..all.counts.clone() }
+    }
+}

@@ -13,6 +13,25 @@ pub(super) fn figure(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
+/// A round value, without the zeros that [`figure`] keeps for columns.
+pub(super) fn round(value: f64) -> String {
+    let text = figure(value);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
+}
+
+/// A count, its thousands apart by a narrow space that does not break.
+pub(super) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::with_capacity(digits.len() * 2);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push('\u{202f}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// [`figure`], or a dash for what is not known.
 pub(super) fn maybe(value: Option<f64>) -> String {
     value.map_or_else(|| "–".into(), figure)
@@ -55,6 +74,11 @@ mod tests {
         }
         assert_eq!((memory(350.0).as_str(), memory(45_200.0).as_str()), ("350 kB", "45.2 MB"));
         assert_eq!((percent(1, 4), percent(0, 0)), (Some(25.0), None));
+        assert_eq!((round(0.3).as_str(), round(2.0).as_str(), round(100.0).as_str()), ("0.3", "2", "100"));
+        assert_eq!(
+            grouped(0) + "," + &grouped(999) + "," + &grouped(1_234_567),
+            "0,999,1\u{202f}234\u{202f}567"
+        );
         assert_eq!((plural(1, "call").as_str(), plural(0, "call").as_str()), ("1 call", "0 calls"));
     }
 }

@@ -4,6 +4,7 @@ mod chart;
 mod course;
 mod histogram;
 mod markup;
+mod parts;
 mod scale;
 mod tables;
 
@@ -12,7 +13,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use markup::escape;
 
-use super::number::{figure, maybe, plural};
+use super::number::{figure, maybe, plural, round};
 use super::{Comparison, Goal, Report, Verdict};
 
 const STYLE: &str = include_str!("page/style.css");
@@ -64,16 +65,16 @@ impl Report {
             escape(&machine.cpu),
             plural(machine.cores as u64, "core"),
         );
-        let sound = calls.failed == 0 && calls.violations == 0 && calls.held == calls.begun;
+        let number = |text: String, good: bool| {
+            format!("<strong{}>{text}</strong>", if good { "" } else { " class=\"bad\"" })
+        };
         let _ = writeln!(
             out,
-            "<p class=\"calls {}\"><strong>{}</strong> begun, <strong>{}</strong> held to the end, <strong>{}</strong> \
-             failed, <strong>{}</strong> breaches of Twilio's protocol.</p>",
-            if sound { "good" } else { "bad" },
-            plural(calls.begun as u64, "call"),
-            calls.held,
-            calls.failed,
-            calls.violations
+            "<p class=\"calls\">{} begun, {} held to the end, {} failed, {} breaches of Twilio's protocol.</p>",
+            number(plural(calls.begun as u64, "call"), true),
+            number(calls.held.to_string(), calls.held == calls.begun),
+            number(calls.failed.to_string(), calls.failed == 0),
+            number(calls.violations.to_string(), calls.violations == 0)
         );
         for doubt in self.doubts() {
             let doubt = escape(&doubt.to_string());
@@ -101,9 +102,9 @@ impl Report {
             format!(
                 "<li class=\"tile {style}\"><p class=\"what\">{name}</p>\
                  <p class=\"value\">{} <small>{unit}</small></p>\
-                 <p class=\"goal\"><span aria-hidden=\"true\">{sign}</span> at most {} {unit}: {word}</p>{}</li>\n",
+                 <p class=\"goal\"><span aria-hidden=\"true\">{sign}</span> {word} (≤ {} {unit})</p>{}</li>\n",
                 maybe(*ours),
-                figure(*limit),
+                round(*limit),
                 baseline.unwrap_or_default(),
             )
         };
@@ -114,9 +115,8 @@ impl Report {
     fn histograms(&self) -> String {
         format!(
             "<p class=\"note\">What the bridge and the machine add: without the look-ahead of the codecs and without the jitter \
-             buffer's target.</p>\n<div class=\"pair\">\n{}{}</div>\n",
-            histogram::histogram("Caller → model", "up", &self.up),
-            histogram::histogram("Model → caller", "down", &self.down)
+             buffer's target.</p>\n{}",
+            histogram::histograms(&self.up, &self.down)
         )
     }
 }

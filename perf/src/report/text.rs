@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::number::{figure, maybe, memory, percent, plural};
+use super::number::{figure, maybe, memory, percent, plural, round};
 use super::{Direction, Footprint, Goal, LATE_MS, Quantiles, Report, Second};
 
 /// Width of the column that names what stands beside it.
@@ -66,7 +66,7 @@ impl Report {
             };
             let Goal { name, ours, limit, unit, .. } = goal;
             let ours = maybe(ours);
-            writeln!(f, "  {name:<33}{ours:>8} {unit:<2}{:>11} {unit:<2}   {verdict}", figure(limit))?;
+            writeln!(f, "  {name:<33}{ours:>8} {unit:<2}{:>11} {unit:<2}   {verdict}", round(limit))?;
         }
         Ok(())
     }

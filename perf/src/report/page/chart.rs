@@ -59,19 +59,19 @@ impl Chart<'_> {
         let bottom = self.above + self.height;
         for (value, name) in self.upward.ticks() {
             let y = self.y(value);
-            let _ = write!(
+            let _ = writeln!(
                 out,
                 "<line class=\"grid\" x1=\"0\" x2=\"100%\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-                 <text class=\"tick end\" x=\"-6\" y=\"{:.1}\">{name}</text>\n",
+                 <text class=\"tick end\" x=\"-6\" y=\"{:.1}\">{name}</text>",
                 y + 4.0
             );
         }
         for (value, name) in self.across.ticks() {
             let x = self.x(value);
-            let _ = write!(
+            let _ = writeln!(
                 out,
                 "<line class=\"tickmark\" x1=\"{x:.2}%\" x2=\"{x:.2}%\" y1=\"{bottom:.1}\" y2=\"{:.1}\"/>\
-                 <text class=\"tick middle\" x=\"{x:.2}%\" y=\"{:.1}\">{name}</text>\n",
+                 <text class=\"tick middle\" x=\"{x:.2}%\" y=\"{:.1}\">{name}</text>",
                 bottom + 4.0,
                 bottom + 18.0
             );

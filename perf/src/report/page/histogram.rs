@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::chart::Chart;
 use super::markup::Table;
 use super::scale::Scale;
-use crate::report::number::{figure, percent};
+use crate::report::number::{figure, grouped, percent};
 use crate::report::{Direction, Quantiles};
 
 /// Bars to a decade of delay. More show the clock's grain, fewer hide a second hump.
@@ -36,14 +36,28 @@ fn bars(histogram: &[(f64, u64)]) -> Vec<Bar> {
     bars.into_iter().map(|(n, count)| (edge(n - 1), edge(n), count)).collect()
 }
 
+/// Both directions side by side, on the same axes.
+pub(super) fn histograms(up: &Direction, down: &Direction) -> String {
+    let both = [up, down].map(|d| bars(&d.histogram));
+    let largest = [up, down].map(|d| d.added.max);
+    let edges = both.iter().flatten().flat_map(|b| [b.0, b.1]).chain(largest);
+    let most = both.iter().flatten().map(|b| b.2).max().unwrap_or_default() as f64;
+    // One frame must be seen beside a hundred thousand: hence ratios, and half a frame as the ground.
+    let axes = (Scale::log(edges, LEAST_MS), Scale::Log { from: 0.5, to: most.max(5.0) * 1.2 });
+    let [bars_up, bars_down] = both;
+    format!(
+        "<div class=\"pair\">\n{}{}</div>\n",
+        histogram("Caller → model", "up", up, bars_up, axes),
+        histogram("Model → caller", "down", down, bars_down, axes)
+    )
+}
+
 /// The chart and its table. `side` is the direction's style.
-pub(super) fn histogram(title: &str, side: &str, direction: &Direction) -> String {
-    let bars = bars(&direction.histogram);
+fn histogram(title: &str, side: &str, direction: &Direction, bars: Vec<Bar>, axes: (Scale, Scale)) -> String {
     let added = &direction.added;
     let Some(Quantiles { p50, p95, p99, p999, max, .. }) = added.seen() else {
         return format!("<figure><figcaption>{title}</figcaption><p>No frame was heard.</p></figure>\n");
     };
-    let most = bars.iter().map(|b| b.2).max().unwrap_or(1) as f64;
     let marks = [("p50", p50), ("p99", p99), ("p99.9", p999), ("max", max)];
     let description = format!(
         "{} frames. Half within {} ms, 95 % within {}, 99 % within {}, 99.9 % within {}, the latest {} ms.",
@@ -54,14 +68,12 @@ pub(super) fn histogram(title: &str, side: &str, direction: &Direction) -> Strin
         figure(*p999),
         figure(*max)
     );
-    let edges = bars.iter().flat_map(|b| [b.0, b.1]).chain(marks.map(|m| *m.1));
     let chart = Chart {
         id: &format!("histogram-{side}"),
         title,
         description: &description,
-        across: Scale::log(edges, LEAST_MS),
-        // One frame must be seen beside a hundred thousand: hence ratios, and half a frame as the ground.
-        upward: Scale::Log { from: 0.5, to: most.max(5.0) * 1.2 },
+        across: axes.0,
+        upward: axes.1,
         units: ("added delay, ms (log)", "frames (log)"),
         above: ROW * marks.len() as f64 + 6.0,
         height: 170.0,
@@ -80,12 +92,12 @@ pub(super) fn histogram(title: &str, side: &str, direction: &Direction) -> Strin
             chart.x(to) - x,
             bottom - y,
         );
-        table.row(&range, [count.to_string(), share]);
+        table.row(&range, [grouped(count), share]);
     }
     // The largest on top: a name that stands left of its line then crosses no line of a smaller one.
     for (row, (name, value)) in marks.iter().rev().enumerate() {
         let (x, y) = (chart.x(**value), ROW * row as f64 + 12.0);
-        let (anchor, shift) = if x > 35.0 { ("end", -5) } else { ("start", 5) };
+        let (anchor, shift) = if x > 24.0 { ("end", -5) } else { ("start", 5) };
         let _ = writeln!(
             inside,
             "<line class=\"mark\" x1=\"{x:.2}%\" x2=\"{x:.2}%\" y1=\"{:.1}\" y2=\"{bottom:.1}\"/>\

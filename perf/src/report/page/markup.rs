@@ -52,6 +52,11 @@ impl Table {
         self.body.push_str("</tr>\n");
     }
 
+    /// Whether it has no row.
+    pub fn is_empty(&self) -> bool {
+        self.body.is_empty()
+    }
+
     /// The table in a frame that scrolls sideways where the screen is narrow, by keyboard too.
     pub fn html(&self) -> String {
         let Self { caption, head, body } = self;
@@ -63,7 +68,7 @@ impl Table {
 
     /// The same, folded away under its caption.
     pub fn folded(&self) -> String {
-        format!("<details><summary>{} as a table</summary>\n{}</details>\n", self.caption, self.html())
+        format!("<details><summary>{}: table</summary>\n{}</details>\n", self.caption, self.html())
     }
 }
 

@@ -1,6 +1,9 @@
 //! From a value to its place on an axis, and the values that the axis names.
 
-use crate::report::number::figure;
+use crate::report::number::{grouped, round};
+
+/// Steps between the ends of a linear axis, at most.
+const STEPS: f64 = 5.0;
 
 /// An axis between two values.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -9,6 +12,8 @@ pub(super) enum Scale {
     Linear { from: f64, to: f64 },
     /// Even ratios. Both ends above zero.
     Log { from: f64, to: f64 },
+    /// No numbers at all: what stands here has a name.
+    Names,
 }
 
 impl Scale {
@@ -27,26 +32,33 @@ impl Scale {
     /// An axis from nothing to a round value not below any of `values`.
     pub fn linear(values: impl IntoIterator<Item = f64>) -> Self {
         let high = values.into_iter().filter(|v| v.is_finite()).fold(0.0, f64::max);
-        Self::Linear { from: 0.0, to: if high > 0.0 { step_above(high) } else { 1.0 } }
+        let step = step_above(high / STEPS);
+        Self::Linear { from: 0.0, to: if high > 0.0 { (high / step).ceil() * step } else { 1.0 } }
     }
 
     /// Where `value` lies, 0 to 1; what is beyond an end lies at it.
     pub fn at(self, value: f64) -> f64 {
         let share = match self {
             Self::Linear { from, to } => (value - from) / (to - from),
+            Self::Names => 0.0,
             Self::Log { from, to } => (value.max(from) / from).ln() / (to / from).ln(),
         };
         share.clamp(0.0, 1.0)
     }
 
-    /// Values to name, each with its text. At most about eight.
+    /// Values to name, each with its text. At most ten.
     pub fn ticks(self) -> Vec<(f64, String)> {
         let values: Vec<f64> = match self {
-            Self::Linear { from, to } => (0..=4).map(|i| from + (to - from) * f64::from(i) / 4.0).collect(),
+            Self::Names => Vec::new(),
+            Self::Linear { from, to } => {
+                let step = step_above((to - from) / STEPS);
+                let first = (from / step).ceil() as i64;
+                (first..).map(|i| i as f64 * step).take_while(|v| *v <= to * 1.000_001).collect()
+            }
             Self::Log { from, to } => {
                 let decades = (to / from).log10();
                 // With few decades the steps between them have room.
-                let steps: &[f64] = if decades < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+                let steps: &[f64] = if decades < 3.05 { &[1.0, 2.0, 5.0] } else { &[1.0] };
                 let first = from.log10().floor() as i32;
                 (first..=first + decades.ceil() as i32 + 1)
                     .flat_map(|decade| steps.iter().map(move |s| s * 10_f64.powi(decade)))
@@ -54,14 +66,12 @@ impl Scale {
                     .collect()
             }
         };
-        values.into_iter().map(|v| (v, plain(v))).collect()
+        values.into_iter().map(|v| (v, name(v))).collect()
     }
 }
 
-/// A round value, without the zeros that [`figure`] keeps for columns.
-fn plain(value: f64) -> String {
-    let text = figure(value);
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
+fn name(value: f64) -> String {
+    if value >= 1000.0 { grouped(value.round() as u64) } else { round(value) }
 }
 
 /// The largest of 1, 2, 5 times a power of ten that is not above `value`.
@@ -93,8 +103,8 @@ mod tests {
         let names: Vec<String> = scale.ticks().into_iter().map(|t| t.1).collect();
         assert_eq!(names, ["0.1", "0.2", "0.5", "1", "2", "5", "10"]);
         let wide: Vec<String> =
-            Scale::Log { from: 0.02, to: 50.0 }.ticks().into_iter().map(|t| t.1).collect();
-        assert_eq!(wide, ["0.1", "1", "10"]);
+            Scale::Log { from: 0.02, to: 100.0 }.ticks().into_iter().map(|t| t.1).collect();
+        assert_eq!(wide, ["0.1", "1", "10", "100"]);
     }
 
     #[test]
@@ -105,7 +115,14 @@ mod tests {
             assert!(scale.at(1.0).is_finite(), "{scale:?}");
             assert!(!scale.ticks().is_empty(), "{scale:?}");
         }
-        assert_eq!(Scale::linear([37.0]), Scale::Linear { from: 0.0, to: 50.0 });
-        assert_eq!(Scale::linear([100.0]).ticks()[4].1, "100");
+    }
+
+    #[test]
+    fn a_linear_axis_has_round_steps() {
+        let names = |scale: Scale| scale.ticks().into_iter().map(|t| t.1).collect::<Vec<_>>();
+        assert_eq!(Scale::linear([37.0]), Scale::Linear { from: 0.0, to: 40.0 });
+        assert_eq!(names(Scale::linear([37.0])), ["0", "10", "20", "30", "40"]);
+        assert_eq!(names(Scale::Linear { from: 0.0, to: 59.0 }), ["0", "20", "40"]);
+        assert_eq!(names(Scale::linear([100.0])), ["0", "20", "40", "60", "80", "100"]);
     }
 }

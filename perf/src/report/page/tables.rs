@@ -4,8 +4,10 @@ use std::fmt::Write;
 
 use super::markup::{Table, escape};
 use super::word_of;
-use crate::report::number::{figure, maybe, memory, percent};
-use crate::report::{Comparison, Direction, Footprint, Generator, LATE_MS, Quantiles, Report, Verdict};
+use crate::report::number::{figure, grouped, maybe, memory, percent};
+use crate::report::{
+    Comparison, Direction, Footprint, Generator, LATE_MS, Quantiles, Range, Report, Verdict,
+};
 
 const QUANTILES: [&str; 7] = ["mean", "p50", "p95", "p99", "p99.9", "max", "count"];
 
@@ -19,7 +21,7 @@ fn quantiles(q: &Quantiles) -> [String; 7] {
         value(|q| q.p99),
         value(|q| q.p999),
         value(|q| q.max),
-        q.count.to_string(),
+        grouped(q.count),
     ]
 }
 
@@ -29,14 +31,14 @@ fn both(report: &Report) -> [(&'static str, &Direction); 2] {
 
 /// Added and total delay, and what the total is made of.
 pub(super) fn delays(report: &Report) -> String {
-    let mut table = Table::new("Delay, ms", "", &QUANTILES);
+    let mut table = Table::new("Delay, ms", "delay", &QUANTILES);
     for (name, direction) in both(report) {
         table.row(&format!("added, {name}"), quantiles(&direction.added));
         table.row(&format!("total, {name}"), quantiles(&direction.total));
     }
     let mut parts = Table::new(
         "What the total is made of, ms",
-        "",
+        "direction",
         &["look-ahead", "jitter target", "added p50", "total p50"],
     );
     for (name, d) in both(report) {
@@ -45,21 +47,25 @@ pub(super) fn delays(report: &Report) -> String {
         parts.row(name, cells);
     }
     format!(
-        "<p class=\"note\">Total: from the moment a piece of sound was handed to the kernel by its sender to the moment it reached the \
+        "{}<p class=\"note\">Total: from the moment a piece of sound was handed to the kernel by its sender to the moment it reached the \
          other end.</p>\n{}{}",
-        table.html(),
-        parts.html()
+        super::parts::bars(report),
+        parts.html(),
+        table.html()
     )
 }
 
 /// What became of every frame.
 pub(super) fn frames(report: &Report) -> String {
-    let mut table =
-        Table::new("Frames of 20 ms", "", &["caller → model", "% of sent", "model → caller", "% of sent"]);
+    let mut table = Table::new(
+        "Frames of 20 ms",
+        "frames",
+        &["caller → model", "% of sent", "model → caller", "% of sent"],
+    );
     let mut row = |name: &str, read: fn(&Direction) -> u64| {
         let (up, down) = (&report.up, &report.down);
         let share = |d: &Direction| maybe(percent(read(d), d.sent));
-        table.row(name, [read(up).to_string(), share(up), read(down).to_string(), share(down)]);
+        table.row(name, [grouped(read(up)), share(up), grouped(read(down)), share(down)]);
     };
     row("sent", |d| d.sent);
     row("heard", |d| d.heard);
@@ -74,9 +80,10 @@ pub(super) fn frames(report: &Report) -> String {
 /// Barge-in and set-up.
 pub(super) fn calls(report: &Report) -> String {
     let (barge, setup) = (&report.barge_in, &report.setup);
-    let mut counts = Table::new("Interruptions", "", &["announced", "cleared", "stale frames after it"]);
-    counts.row("all calls", [barge.announced, barge.cleared, barge.stale_frames].map(|n| n.to_string()));
-    let mut table = Table::new("Barge-in and set-up, ms", "", &QUANTILES);
+    let mut counts =
+        Table::new("Interruptions", "calls", &["announced", "cleared", "stale frames after clear"]);
+    counts.row("all", [barge.announced, barge.cleared, barge.stale_frames].map(grouped));
+    let mut table = Table::new("Barge-in and set-up, ms", "time", &QUANTILES);
     table.row("interruption → clear", quantiles(&barge.clear));
     table.row("sound the caller was spared", quantiles(&barge.backlog));
     table.row("webhook → TwiML", quantiles(&setup.webhook));
@@ -91,23 +98,23 @@ pub(super) fn footprint(bridge: Option<&Footprint>) -> String {
     let Some(bridge) = bridge else {
         return "<p>The bridge's process is not known, so neither CPU nor memory was measured.</p>\n".into();
     };
-    let mut table = Table::new("CPU, percent of one core", "", &["%"]);
+    let mut table = Table::new("CPU, percent of one core", "part", &["%"]);
     table.row("per call", [figure(bridge.cpu_percent_per_call)]);
     table.row("in all", [figure(bridge.cpu_percent)]);
     table.row("of it in the kernel", [figure(bridge.kernel_percent)]);
     for (name, percent) in &bridge.threads {
         table.row(&format!("threads {name}"), [figure(*percent)]);
     }
-    let mut rest = Table::new("Memory and switches", "", &[""]);
+    let mut rest = Table::new("Memory and switches", "part", &["value"]);
     rest.row("memory that a call added", [memory(bridge.memory_per_call_kb)]);
     rest.row("resident at the end", [memory(bridge.memory_kb as f64)]);
-    rest.row("context switches a second", [figure(bridge.switches_per_second)]);
+    rest.row("context switches a second", [grouped(bridge.switches_per_second.round() as u64)]);
     format!("<div class=\"pair\">{}{}</div>\n", table.html(), rest.html())
 }
 
 /// The suite's own lateness.
 pub(super) fn generator(generator: &Generator) -> String {
-    let mut table = Table::new("Written against the schedule, ms", "", &QUANTILES);
+    let mut table = Table::new("Written against the schedule, ms", "by", &QUANTILES);
     table.row("phones", quantiles(&generator.phone_lateness));
     table.row("model", quantiles(&generator.model_lateness));
     format!(
@@ -151,21 +158,29 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
     for difference in &comparison.differences {
         let _ = writeln!(out, "<p class=\"warning\">{}</p>", escape(&difference.to_string()));
     }
-    let columns = ["unit", "this run", "smallest", "median", "largest", "verdict"];
-    let mut table = Table::new("This run and the baseline's runs", "", &columns);
+    // The verdict beside our figure: on a phone the baseline's columns are reached by scrolling.
+    let columns = ["this run", "verdict", "smallest", "median", "largest"];
+    let mut differing = Table::new("What is not the same", "figure", &columns);
+    let mut all = Table::new("Every figure beside the baseline's", "figure", &columns);
     for line in &comparison.lines {
-        let range = |read: fn(&crate::report::Range) -> f64| maybe(line.range.as_ref().map(read));
+        let range = |read: fn(&Range) -> f64| maybe(line.range.as_ref().map(read));
         let cells = [
-            line.unit.to_string(),
             maybe(line.ours),
+            word_of(line.verdict),
             range(|r| r.min),
             range(|r| r.median),
             range(|r| r.max),
-            word_of(line.verdict),
         ];
-        table.marked(line.name, cells, style(line.verdict));
+        let name = format!("{}, {}", line.name, line.unit);
+        all.marked(&name, &cells, style(line.verdict));
+        if matches!(line.verdict, Verdict::Better | Verdict::Worse | Verdict::Missing) {
+            differing.marked(&name, &cells, style(line.verdict));
+        }
     }
-    out + &table.html()
+    if !differing.is_empty() {
+        out += &differing.html();
+    }
+    out + &all.folded()
 }
 
 fn style(verdict: Verdict) -> &'static str {

@@ -49,7 +49,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Where two settings and their machines differ.
+/// Where two settings and their machines differ. Another kernel on the same processor is no difference: what it costs is a finding.
 pub(super) fn differences(baseline: (&Setting, &Machine), ours: (&Setting, &Machine)) -> Vec<Difference> {
     let ((setting, machine), (our_setting, our_machine)) = (baseline, ours);
     let parts = |s: &Setting| {

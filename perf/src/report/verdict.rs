@@ -1,7 +1,7 @@
 //! When a figure is worse than a baseline's, and not only different.
 //!
 //! Two runs of the same program never agree. Were the bare range of the baseline's runs the limit, a new run of the same program would
-//! fall beyond the largest of five by chance once in six, for every figure; with thirty figures, nearly every run would raise an alarm.
+//! fall beyond the largest of five by chance once in six, for every figure; with thirty figures, most runs would raise an alarm.
 //! So the range is widened by a factor. What it costs was computed for log-normal scatter between runs and a baseline of five:
 //!
 //! | scatter between runs | by chance beyond 1.25 × largest | beyond 2 × largest | really twice as slow, found by 1.25 | really three times, found by 2 |
@@ -129,5 +129,35 @@ mod tests {
         for (measure, unit, ours, range, verdict) in cases {
             assert_eq!(judge(measure, unit, ours, &range), verdict, "{ours:?} against {range:?}");
         }
+    }
+
+    /// How often, of 20 000 tries, a run `slower` times as slow is called worse, if runs scatter by `scatter` and the baseline has five.
+    fn called_worse(measure: Measure, scatter: f64, slower: f64) -> f64 {
+        let mut state = 1_u64;
+        let mut uniform = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1_u64 << 53) as f64
+        };
+        // Twelve uniform numbers make a normal one.
+        let mut run = || 100.0 * (scatter * ((0..12).map(|_| uniform()).sum::<f64>() - 6.0)).exp();
+        let tries = 20_000;
+        let worse = (0..tries).filter(|_| {
+            let five: [f64; 5] = std::array::from_fn(|_| run());
+            let (min, max) = five.iter().fold((f64::MAX, 0.0), |(a, b), v| (v.min(a), v.max(b)));
+            let ours = Reading { value: slower * run(), of: 0 };
+            judge(measure, Unit::Ms, ours, &Range { min, median: 100.0, max }) == Verdict::Worse
+        });
+        worse.count() as f64 / f64::from(tries)
+    }
+
+    #[test]
+    fn chance_is_seldom_called_worse_and_real_loss_is_found() {
+        let (centre, tail) = (Measure::Centre(|_| None), Measure::Tail(|_| None));
+        let (alarms, found) = (called_worse(centre, 0.1, 1.0), called_worse(centre, 0.1, 2.0));
+        assert!(alarms < 0.005 && found > 0.99, "medians: {alarms} false, {found} found");
+        let (alarms, found) = (called_worse(tail, 0.3, 1.0), called_worse(tail, 0.3, 3.0));
+        assert!(alarms < 0.005 && found > 0.5, "tails: {alarms} false, {found} found");
+        // Such tails would not bear the narrow factor: hence the wide one.
+        assert!(called_worse(centre, 0.3, 1.0) > 0.04);
     }
 }

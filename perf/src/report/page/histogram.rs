@@ -25,8 +25,9 @@ fn bars(histogram: &[(f64, u64)]) -> Vec<Bar> {
     sorted.retain(|(edge, count)| edge.is_finite() && *count > 0);
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
     for (edge, count) in sorted {
-        // Upper edges: what lies just on a bar's upper end belongs to it.
-        let number = ((edge.max(LEAST_MS) / LEAST_MS).log10() * BARS_PER_DECADE - 1e-6).ceil() as i32;
+        // The first bar takes all that is shorter. Upper edges: what lies just on a bar's upper end belongs to it.
+        let number =
+            ((edge.max(LEAST_MS) / LEAST_MS).log10() * BARS_PER_DECADE - 1e-6).ceil().max(1.0) as i32;
         match bars.last_mut() {
             Some(last) if last.0 == number => last.1 += count,
             _ => bars.push((number, count)),
@@ -84,7 +85,10 @@ fn histogram(title: &str, side: &str, direction: &Direction, bars: Vec<Bar>, axe
     for (from, to, count) in bars {
         let (x, y) = (chart.x(from), chart.y(count as f64));
         let share = figure(percent(count, added.count).unwrap_or_default());
-        let range = format!("{} – {}", figure(from), figure(to));
+        let range = match figure(to) {
+            to if from <= LEAST_MS => format!("to {to}"),
+            to => format!("{} – {to}", figure(from)),
+        };
         let _ = writeln!(
             inside,
             "<rect class=\"bar {side}\" x=\"{x:.2}%\" width=\"{:.2}%\" y=\"{y:.1}\" height=\"{:.1}\">\
@@ -119,6 +123,7 @@ mod tests {
         let bars = bars(&buckets);
         assert_eq!(bars.iter().map(|b| b.2).sum::<u64>(), 43);
         assert_eq!(bars.iter().map(|b| b.2).collect::<Vec<_>>(), [7, 10, 25, 1]);
+        assert_eq!(bars[0].0, LEAST_MS);
         for (from, to, _) in bars {
             assert!((to / from - 10_f64.powf(1.0 / BARS_PER_DECADE)).abs() < 1e-9);
         }

@@ -3,7 +3,28 @@
 //! Delays are in milliseconds, shares in percent of one core. `total` is what a listener with the sender's clock would measure: from the
 //! moment a piece of sound was handed to the kernel by its sender to the moment it reached the other end, sample for sample.
 
+mod baseline;
+mod comparison;
+mod difference;
+mod doubt;
+mod figure;
+mod goal;
+mod json;
+mod number;
+mod page;
+mod text;
+mod verdict;
+
 use std::time::Duration;
+
+pub use baseline::{Baseline, BaselineError, MIN_RUNS, Range};
+pub use comparison::{Comparison, Line};
+pub use difference::Difference;
+pub use doubt::{BUSY_IDLE_PERCENT, Doubt, LATE_GENERATOR_MS};
+pub use figure::Unit;
+pub use goal::Goal;
+pub use json::FileError;
+pub use verdict::Verdict;
 
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +127,13 @@ impl From<&Spread> for Quantiles {
         let ms = |d: Duration| d.as_secs_f64() * 1e3;
         let [p50, p95, p99, p999, max] = [0.5, 0.95, 0.99, 0.999, 1.0].map(|q| ms(spread.percentile(q)));
         Self { count: spread.count(), mean: ms(spread.mean()), p50, p95, p99, p999, max }
+    }
+}
+
+impl Quantiles {
+    /// The same, unless nothing was observed: then its zeros are no figures.
+    pub fn seen(&self) -> Option<&Self> {
+        (self.count > 0).then_some(self)
     }
 }
 

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use aria_bridge::telemetry;
 use clap::ValueEnum;
 use perf::load::{self, LoadError, Network, Plan, Target};
-use perf::report::{Report, Second};
+use perf::report::{Baseline, Second};
 use url::Url;
 
 use super::Failure;
@@ -56,9 +57,21 @@ pub struct Arguments {
     /// Seconds between the interruptions of a call; 0: none.
     #[arg(long, default_value_t = 10.0)]
     interrupt: f64,
-    /// Where the result goes as JSON.
+    /// Where the result goes as JSON; of several runs, the last one.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Where the result goes as a page that holds everything it shows.
+    #[arg(long)]
+    html: Option<PathBuf>,
+    /// A stored baseline to hold the result against; worse than it is a failure.
+    #[arg(long)]
+    baseline: Option<PathBuf>,
+    /// Stores what the runs found as a baseline. Takes at least three runs.
+    #[arg(long)]
+    save_baseline: Option<PathBuf>,
+    /// Runs, one after the other.
+    #[arg(long, default_value_t = 1)]
+    runs: usize,
     /// The program that is started as the bridge, if not this one.
     #[arg(long, conflicts_with = "url")]
     program: Option<PathBuf>,
@@ -76,20 +89,38 @@ fn network(name: &str) -> Result<Network, String> {
 }
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    telemetry::log("error");
     let plan = plan(&arguments)?;
-    let report = load::run(&plan, show).await.map_err(|error| match error {
-        LoadError::Codec(_) => Failure::Configuration(error.to_string()),
-        LoadError::Start(..) => Failure::Failed(error.into()),
-    })?;
-    if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&report).context("the result as JSON")?;
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    // A baseline that cannot be read is better known before the run than after it.
+    let baseline = arguments.baseline.as_deref().map(Baseline::load).transpose();
+    let baseline = baseline.map_err(|error| Failure::Configuration(error.to_string()))?;
+    let mut reports = Vec::with_capacity(arguments.runs);
+    for _ in 0..arguments.runs.max(1) {
+        let report = load::run(&plan, show).await.map_err(|error| match error {
+            LoadError::Codec(_) => Failure::Configuration(error.to_string()),
+            LoadError::Start(..) => Failure::Failed(error.into()),
+        })?;
+        println!("{report}");
+        reports.push(report);
     }
-    println!(
-        "{}",
-        serde_json::to_string_pretty(&Report { timeline: vec![], ..report.clone() }).unwrap_or_default()
-    );
-    if report.calls.failed == 0 { Ok(()) } else { Err(Failure::Shown) }
+    let good = reports.iter().all(|report| report.calls.failed == 0);
+    let Some(report) = reports.last() else { return Err(Failure::Shown) };
+    let comparison = baseline.map(|baseline| baseline.compare(report));
+    if let Some(comparison) = &comparison {
+        println!("{comparison}");
+    }
+    if let Some(path) = &arguments.json {
+        report.save(path).context("the result")?;
+    }
+    if let Some(path) = &arguments.html {
+        let page = report.page(comparison.as_ref());
+        std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &arguments.save_baseline {
+        Baseline::from_runs(&reports).context("no baseline")?.save(path).context("the baseline")?;
+    }
+    let worse = comparison.is_some_and(|comparison| comparison.worse());
+    if good && !worse { Ok(()) } else { Err(Failure::Shown) }
 }
 
 fn plan(arguments: &Arguments) -> Result<Plan, Failure> {
@@ -126,8 +157,5 @@ fn plan(arguments: &Arguments) -> Result<Plan, Failure> {
 }
 
 fn show(second: &Second, calls: usize) {
-    eprintln!(
-        "{:4} s  {calls} calls  up {:?}  down {:?}  cpu {:?} idle {:.0}",
-        second.at, second.up, second.down, second.bridge_cpu_percent, second.idle_percent
-    );
+    eprintln!("{second}  {calls} calls");
 }

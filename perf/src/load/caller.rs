@@ -63,6 +63,10 @@ impl Tap for Caller {
         *lock(&self.call_sid) = Some(call_sid.to_owned());
     }
 
+    fn hangs_up(&self) -> bool {
+        self.tally.is_over()
+    }
+
     fn say(&self, frame: u64) -> [u8; FRAME] {
         self.tally.up.score.mulaw(self.place(frame))
     }

@@ -44,7 +44,7 @@ const FRAMES: usize = 20_000;
 const WARM_UP: Duration = Duration::from_secs(5);
 /// How often the bridge is asked for its jitter buffers' targets. More often would be a load of its own.
 const ASK_EVERY: u64 = 5;
-/// Beyond the measured time, until calls hang up by themselves.
+/// How long calls and bridge may take to end once all have hung up; and beyond that calls end by themselves.
 const SPARE: Duration = Duration::from_secs(10);
 
 /// What to run.
@@ -159,6 +159,7 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
     let pause = Duration::from_secs_f64(1.0 / plan.ramp_per_second.max(0.1));
     let limit = pause * calls as u32 + WARM_UP + plan.duration + SPARE;
     let (mut running, mut callers) = (JoinSet::new(), Vec::with_capacity(calls));
+    let mut reports = Vec::with_capacity(calls);
     let mut next = tokio::time::interval(pause);
     for n in 0..calls {
         next.tick().await;
@@ -191,6 +192,7 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
             idle_percent: now.cpu.idle_since(last.cpu),
             interruptions,
         };
+        reports.extend(std::iter::from_fn(|| running.try_join_next()).flatten());
         progress(&second, running.len());
         timeline.push(second);
         last = now;
@@ -199,17 +201,17 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
         }
         target_us.extend(targets);
     }
-    tally.end();
     let after = Moments::now(&bridge);
+    reports.extend(std::iter::from_fn(|| running.try_join_next()).flatten());
+    let early = reports.len();
+    tally.end();
 
     // Let go.
-    let held = running.len();
-    bridge.end().await;
-    let mut reports = Vec::with_capacity(calls);
     while let Ok(Some(done)) = tokio::time::timeout(SPARE, running.join_next()).await {
         reports.extend(done);
     }
     running.shutdown().await;
+    bridge.end().await;
     drop(server);
 
     let target = (!target_us.is_empty())
@@ -229,8 +231,8 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
         },
         calls: Calls {
             begun: calls,
-            held,
-            failed: calls - held + reports.iter().filter(|r| failed(r)).count().min(held),
+            held: calls - early,
+            failed: early + reports[early..].iter().filter(|r| failed(r)).count(),
             violations: reports.iter().map(|r| r.violations.len()).sum(),
         },
         up: if echo { Default::default() } else { tally.direction(&tally.up, None) },

@@ -24,6 +24,7 @@ const MAX_PENDING: usize = 4_096;
 pub(crate) struct Tally {
     zero: Instant,
     measuring: AtomicBool,
+    over: AtomicBool,
     pub(crate) up: Road,
     pub(crate) down: Road,
     interruptions: Mutex<Interruptions>,
@@ -82,6 +83,7 @@ impl Tally {
         Self {
             zero: Instant::now(),
             measuring: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             up: Road::new(up, Duration::ZERO),
             down: Road::new(down, path),
             interruptions: Mutex::default(),
@@ -107,9 +109,14 @@ impl Tally {
         self.measuring.store(true, Ordering::Relaxed);
     }
 
-    /// Nothing counts any more.
+    /// Nothing counts any more, and all callers hang up.
     pub(crate) fn end(&self) {
         self.measuring.store(false, Ordering::Relaxed);
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 
     /// A frame of the recording is handed to the kernel.

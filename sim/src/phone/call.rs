@@ -290,11 +290,11 @@ impl Call {
         self.set.status.send_replace("in-progress");
         let beats = self.set.pacer.join(now);
         let caller = self.caller.take().unwrap_or_else(|| Caller::new(&Script::default()));
-        let tapped = self.set.plan.tap.is_some();
-        if let Some(tap) = &self.set.plan.tap {
+        let tap = self.set.plan.tap.clone();
+        if let Some(tap) = &tap {
             tap.answered(&self.set.identity.call);
         }
-        let mut line = Line::new(beats, self.set.diary.clone(), answered, caller, tapped);
+        let mut line = Line::new(beats, self.set.diary.clone(), answered, caller, tap);
         if self.set.plan.begin == Begin::AtAnswer {
             line.begin();
         }

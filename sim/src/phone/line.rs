@@ -9,6 +9,7 @@ use super::ear::{Ear, Heard};
 use super::pacer::{BEAT, Beat};
 use super::playback::FRAME;
 use super::script::{Caller, CallerFrame};
+use super::tap::Tap;
 use super::timeline::{Diary, Moment};
 
 /// What a beat brought.
@@ -31,8 +32,8 @@ pub(crate) struct Line {
     pub(crate) missed: u64,
     pub(crate) caller: Caller,
     begun: bool,
-    /// A tap speaks and listens: nothing is kept and nobody listens for speech.
-    tapped: bool,
+    /// A measurement speaks and listens in the caller's place: nothing is kept and nobody listens for speech.
+    tap: Option<Arc<dyn Tap>>,
     /// What is being said since the last beat; it can be sent when it is complete.
     pending: CallerFrame,
     ear: Ear,
@@ -47,7 +48,7 @@ impl Line {
         diary: Arc<Diary>,
         answered: Duration,
         caller: Caller,
-        tapped: bool,
+        tap: Option<Arc<dyn Tap>>,
     ) -> Self {
         Self {
             beats,
@@ -56,7 +57,7 @@ impl Line {
             next: 0,
             missed: 0,
             caller,
-            tapped,
+            tap,
             begun: false,
             pending: CallerFrame::default(),
             ear: Ear::default(),
@@ -78,10 +79,10 @@ impl Line {
 
     /// A beat: `hear` sounds from now on for 20 ms.
     pub(crate) fn turn(&mut self, beat: Beat, hear: &[i16; FRAME]) -> Turn {
-        if self.tapped {
+        if let Some(tap) = &self.tap {
             self.missed += beat.index - self.next;
             self.next = beat.index + 1;
-            return Turn { due: beat.due, spoken: Some([0; FRAME]), digit: None, hang_up: false };
+            return Turn { due: beat.due, spoken: Some([0; FRAME]), digit: None, hang_up: tap.hangs_up() };
         }
         if beat.index > self.next {
             // Beats nobody took: time passed in silence.

@@ -9,6 +9,8 @@ use super::playback::FRAME;
 pub trait Tap: Send + Sync {
     /// The call is answered.
     fn answered(&self, call_sid: &str);
+    /// Whether the caller puts the phone down now. Asked with every frame.
+    fn hangs_up(&self) -> bool;
     /// What the caller says in frame `frame` of the stream, mu-law; frames count from 0.
     fn say(&self, frame: u64) -> [u8; FRAME];
     /// That frame is handed to the kernel at `at`; it was due at `due`.

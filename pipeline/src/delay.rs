@@ -15,27 +15,28 @@ use std::time::Duration;
 use crate::units::Ticks;
 
 /// Delay that is worth one percent of packets in time, ms. NetEq's reordering optimiser takes 20, the E-model (ITU-T
-/// G.107) about 150. Higher waits for rarer packets: it hears all of a wireless link's stalls, and sits at 100 ms for a TCP
+/// G.107) about 155. Higher waits for rarer packets: it hears all of a wireless link's stalls, and sits at 100 ms for a TCP
 /// segment lost twice a minute. Lower conceals both.
-const LOSS_COST_MS: f32 = 120.0;
-/// Share lost anyway at which one more is only a quarter as bad: ITU-T G.107's `Bpl` for losses in bursts (G.113).
-/// Lower is content with less where much is missing; higher waits there too.
-const LOSS_TOLERANCE: f32 = 0.043;
+const LOSS_COST_MS: f32 = 160.0;
+/// Share lost anyway at which one more is only a quarter as bad, in the manner of ITU-T G.107's `Bpl` (G.113), which is 0.043 for
+/// losses in bursts. Lower is content with less where much is missing; higher waits there too.
+const LOSS_TOLERANCE: f32 = 0.024;
 /// Bounds on how long to hold on for a packet that is missing at its time before it is concealed: as long as packets
 /// are usually late up to the first, half as long above, up to the second. Longer catches more that is just late; but each
 /// packet that was lost indeed delays what follows by as much.
-const HOLD_BINS: (usize, usize) = (16, 40);
+const HOLD_BINS: (usize, usize) = (24, 72);
 /// Probability that another packet is missing after a lost one, 0.25, per bin of its 20 ms. If the delay is longer than
 /// a packet, the next one should be here when one is due; if it is not, a stall is likelier than a loss.
 const AFTER_LOSS: f32 = 0.982_82;
 /// Share of packets taken to be just a little late though none was seen to be, so that the first are not lost. Above the
 /// share of losses of a sound network, or it would never hold on; lower than a lossy one's, where that delays.
 const UNSEEN: f32 = 0.000_5;
-/// A hole however short is heard as if it were so much longer: 2 ms.
-const CLICK_BINS: f32 = 8.0;
-/// From here on a millisecond counts twice: 80 ms. With the network's own delay and the model's, a conversation begins
+/// A hole however short is heard as if it were so much longer: 1 ms.
+const CLICK_BINS: f32 = 4.0;
+/// From here on a millisecond counts four times, 75 ms: with the network's own delay and the model's, a conversation begins
 /// to falter. Lower gives up on stalls of that length, higher lets rare ones hold up all.
-const FAR_BINS: f32 = 320.0;
+const FAR_BINS: f32 = 300.0;
+const FAR_COST: f32 = 3.0;
 /// What a packet that is not played costs: its 20 ms.
 const FRAME_BINS: f32 = 80.0;
 /// By how many bins holding on must be cheaper: without lateness to catch it is not done.
@@ -55,6 +56,9 @@ const MARGIN: Duration = Duration::from_micros(250);
 /// Packets before the measured lags are trusted below the starting value. More of them keep a clean path at it for
 /// longer; fewer learn the first late packets by losing them.
 const TRUSTED: u32 = 50;
+/// Packets, none of them later than the target, after which that is worked out again. Each time costs some µs on a path
+/// with much jitter; less often is slower to come down, by as many packets.
+const HEEDED: u32 = 4;
 /// Blocks of the path's window.
 const BLOCKS: usize = 20;
 /// Media time a block covers; 20 of them are 10 s. Longer takes a path that has become slower for jitter for longer, and
@@ -63,17 +67,16 @@ const BASE_BLOCK: Ticks = Ticks::from_millis(500);
 /// A path this much slower at once is another path: lags learnt on it were measured from the wrong one.
 const STEP_NS: i64 = 5_000_000;
 /// Loss from which waiting one more packet for in-band FEC pays, per mille: NetEq's rate is 20 ms for one percent.
-const FEC_LOSS_PER_MILLE: u32 = 5;
+const FEC_LOSS_PER_MILLE: f32 = 5.0;
 
 #[derive(Clone, Copy)]
 struct Block {
     min: i64,
     packets: u32,
-    lost: u32,
     length: Ticks,
 }
 
-const EMPTY: Block = Block { min: i64::MAX, packets: 0, lost: 0, length: Ticks(0) };
+const EMPTY: Block = Block { min: i64::MAX, packets: 0, length: Ticks(0) };
 
 /// What is known of the path and of how much longer packets take than it.
 pub struct DelayEstimator {
@@ -82,12 +85,15 @@ pub struct DelayEstimator {
     /// Weights of lags; allocated once.
     lags: Box<[f32]>,
     total: f32,
-    /// Weight of what was lost.
-    lost: f32,
+    /// Weight of what was not there when its successor came, and of that, of what was only overtaken.
+    missing: f32,
+    overtaken: f32,
     hold: Duration,
     /// Weight of the next packet: growing it is forgetting the others.
     weight: f32,
     packets: u32,
+    /// Packets since all was worked out.
+    unheeded: u32,
     start: Duration,
     max: Duration,
     /// What all this says, worked out at each change rather than at each question.
@@ -103,10 +109,12 @@ impl DelayEstimator {
             current: 0,
             lags: vec![0.0; BINS].into_boxed_slice(),
             total: 0.0,
-            lost: 0.0,
+            missing: 0.0,
+            overtaken: 0.0,
             hold: Duration::ZERO,
             weight: 1.0,
             packets: 0,
+            unheeded: 0,
             start,
             max,
             base: i64::MAX,
@@ -133,16 +141,26 @@ impl DelayEstimator {
         if self.weight > HEAVY {
             self.lags.iter_mut().for_each(|lag| *lag /= HEAVY);
             self.total /= HEAVY;
-            self.lost /= HEAVY;
+            self.missing /= HEAVY;
+            self.overtaken /= HEAVY;
             self.weight /= HEAVY;
         }
-        self.work_out();
+        self.unheeded += 1;
+        let surprised = lag_of(bin as usize) > self.target;
+        if surprised || self.packets <= TRUSTED || self.unheeded >= HEEDED {
+            self.unheeded = 0;
+            self.work_out();
+        }
     }
 
     /// So many packets never came.
     pub fn handle_loss(&mut self, packets: u32) {
-        self.blocks[self.current].lost += packets;
-        self.lost += self.weight * packets as f32;
+        self.missing += self.weight * packets as f32;
+    }
+
+    /// One that was taken for lost came after all.
+    pub fn handle_found(&mut self) {
+        self.overtaken = (self.overtaken + self.weight).min(self.missing);
     }
 
     /// The path's origin moved by `by` ns (a resumed stream): what was learnt of its lags stays.
@@ -172,14 +190,14 @@ impl DelayEstimator {
 
     /// Whether losses are frequent enough to wait for the packet after a lost one, if that carries a copy of it.
     pub fn fec_pays(&self) -> bool {
-        let (lost, packets) = self.recent();
+        let lost = self.lost();
         // Two at least: a single loss says nothing about the next.
-        lost >= 2 && lost * 1000 >= FEC_LOSS_PER_MILLE * (lost + packets)
+        lost > 1.5 * self.weight && lost * 1000.0 >= FEC_LOSS_PER_MILLE * (self.total + lost)
     }
 
-    /// Packets lost and come in the path's window.
-    fn recent(&self) -> (u32, u32) {
-        self.blocks.iter().fold((0, 0), |(l, p), b| (l + b.lost, p + b.packets))
+    /// Weight of what never came.
+    fn lost(&self) -> f32 {
+        self.missing - self.overtaken
     }
 
     fn follow_path(&mut self) {
@@ -196,19 +214,19 @@ impl DelayEstimator {
 
     /// Finds the cheapest delay, and whether to hold on a little for what is missing then.
     fn work_out(&mut self) {
-        let share = 1.0 / (self.total + self.lost);
-        let lost = self.lost * share;
-        let tolerance = LOSS_TOLERANCE / (LOSS_TOLERANCE + lost);
+        let share = 1.0 / (self.total + self.lost());
+        let tolerance = LOSS_TOLERANCE / (LOSS_TOLERANCE + self.lost() * share);
         let per_share = LOSS_COST_MS * 100.0 / BIN_MS * tolerance * tolerance;
         let per_weight = per_share * share;
         // What the packets later than the delay weigh: all of them, and those that holding on would catch.
         let mut later = self.total;
         let (mut near, mut near_lags, mut edge) = (0.0_f32, 0.0_f32, 0);
-        let mut in_vain = lost;
+        // Holding on is no use for what is overtaken either: its successor is here.
+        let mut in_vain = self.missing * share;
         let mut best = (f32::MAX, 0, false);
         for (bin, weight) in self.lags.iter().enumerate() {
             let delay = bin as f32;
-            let waiting = delay + (delay - FAR_BINS).max(0.0);
+            let waiting = delay + FAR_COST * (delay - FAR_BINS).max(0.0);
             if waiting > best.0 {
                 break; // waiting so long costs more than giving up on all
             }
@@ -239,13 +257,17 @@ impl DelayEstimator {
         }
         let hold = if best.2 { hold_bins(best.1) } else { 0 };
         self.hold = Duration::from_nanos(hold as u64 * BIN_NS as u64);
-        let lag = Duration::from_nanos(((best.1 as i64 + 1) * BIN_NS) as u64);
-        let mut target = lag + MARGIN;
+        let mut target = lag_of(best.1) + MARGIN;
         if self.packets < TRUSTED {
             target = target.max(self.start);
         }
         self.target = target.min(self.max);
     }
+}
+
+/// The end of a bin.
+fn lag_of(bin: usize) -> Duration {
+    Duration::from_nanos(((bin as i64 + 1) * BIN_NS) as u64)
 }
 
 /// How long a packet is held on for if the delay is so long, in bins.
@@ -314,7 +336,8 @@ mod tests {
             lossy.handle_arrival(transit, PACKET);
             lossy.handle_loss(u32::from(i % 10 == 0));
         }
-        assert_eq!((clean.target(), lossy.target()), (waits_for(40), waits_for(3)));
+        assert!(clean.target() + clean.hold() >= waits_for(40) && clean.target() > waits_for(35));
+        assert_eq!((lossy.target(), lossy.hold()), (waits_for(3), Duration::ZERO));
     }
 
     #[test]
@@ -325,7 +348,7 @@ mod tests {
         }
         assert_eq!(e.hold(), Duration::from_millis(2), "as long as packets are late");
         e.handle_loss(20);
-        feed(&mut e, 1, 0);
+        feed(&mut e, HEEDED as usize, 0);
         assert_eq!(e.hold(), Duration::ZERO);
     }
 

@@ -3,15 +3,19 @@
 //! The beat is the jitter buffer's: a frame leaves when it is due, wherever that falls, because nothing here pulls at
 //! fixed times. Packets of any length and codec may mix; each is decoded straight to the media rate.
 
+use std::time::Duration;
+
 use crate::conceal::{PitchRepeater, is_silent};
 use crate::frame::{FRAME_MS, MediaEncoding, MediaFormat, MediaFrame, ModelCodec, PACKET_BYTES, Packet};
 use crate::g711::{self, Law};
 use crate::jitter::{Arrival, JitterBuffer, JitterConfig, Playout};
-use crate::opus::{self, Decoder, OpusError};
+use crate::opus::{Decoder, OpusError};
+use crate::player::{Player, Samples};
 use crate::resample::Resampler;
 use crate::ring::{Reader, Writer};
 use crate::stage::Stage;
 use crate::stats::CallStats;
+use crate::stretch::Stretch;
 use crate::units::{Clock, Nanos, SampleRate, Ticks};
 use crate::uplink::Progress;
 
@@ -23,6 +27,13 @@ const FRAMES_PER_TICK: usize = 8;
 const LONGEST_MS: u32 = (PACKET_BYTES / 8) as u32;
 /// Room for one packet of the longest kind on top of what is not yet a frame.
 const PCM_MS: u32 = LONGEST_MS + FRAME_MS;
+
+/// Sound that may wait at the far end when a frame is handed on. It plays first in, first out and never catches up, so what is
+/// beyond is taken out here. With the frame itself this makes 50 ms; a goal of 60 leaves 10 for the time that taking out needs.
+/// More is delay; less lets the far end run dry when a frame comes late.
+pub const FAR_END_LEAD: Ticks = Ticks::from_millis(30);
+/// Silence is cut for so much at least, or it would be for noise.
+const LEAST_CUT: Ticks = Ticks(24);
 
 /// The chain. Everything it needs is allocated when it is made.
 pub struct Downlink {
@@ -45,45 +56,20 @@ pub struct Downlink {
     voiced: bool,
     open: bool,
     generation: u32,
+    stretch: Stretch,
+    /// Of what is decoded, what shall go out before the next packet's own time, because cuts left no whole frame.
+    lead: Ticks,
+    /// RTP timestamp of the first sample of `pcm`; and of what was added last, with where that begins.
+    source: u32,
+    added: (usize, u32),
     /// When what is at the far end will have been played; 0 if that is not known.
     far_end: Nanos,
+    /// Frames handed on that are not at the far end yet, and room of the ring they wait in.
+    underway: usize,
+    room: usize,
     /// Samples sent since the start.
     time: u64,
     stage: Stage,
-}
-
-/// A row of samples that fills at the end and empties from the front.
-struct Samples {
-    buffer: Box<[i16]>,
-    len: usize,
-}
-
-impl Samples {
-    fn new(capacity: usize) -> Self {
-        Self { buffer: vec![0; capacity].into_boxed_slice(), len: 0 }
-    }
-
-    fn room(&mut self) -> &mut [i16] {
-        &mut self.buffer[self.len..]
-    }
-
-    fn front(&self, n: usize) -> &[i16] {
-        &self.buffer[..n.min(self.len)]
-    }
-
-    fn consume(&mut self, n: usize) {
-        let n = n.min(self.len);
-        self.buffer.copy_within(n..self.len, 0);
-        self.len -= n;
-    }
-
-    fn pad_to(&mut self, len: usize) {
-        let len = len.min(self.buffer.len());
-        if len > self.len {
-            self.buffer[self.len..len].fill(0);
-            self.len = len;
-        }
-    }
 }
 
 impl Downlink {
@@ -110,7 +96,13 @@ impl Downlink {
             voiced: false,
             open: true,
             generation: 0,
+            stretch: Stretch::new(format.rate),
+            lead: Ticks(0),
+            source: 0,
+            added: (0, 0),
             far_end: Nanos(0),
+            underway: 0,
+            room: 0,
             time: 0,
             stage: Stage::new(),
         })
@@ -127,6 +119,7 @@ impl Downlink {
         }
         self.narrow.len = 0;
         self.pcm.len = 0;
+        self.lead = Ticks(0);
         self.ready = Nanos(0);
         self.stage.clear();
         self.voiced = false;
@@ -144,9 +137,10 @@ impl Downlink {
         self.far_end = ends;
     }
 
-    /// Sound that waits at the far end at `now`.
-    pub fn far_end_depth(&self, now: Nanos) -> std::time::Duration {
-        self.far_end.saturating_sub(now)
+    /// Sound that waits at the far end at `now`, and on the way there.
+    pub fn far_end_depth(&self, now: Nanos) -> Duration {
+        let underway = Ticks::from_millis(i64::from(FRAME_MS) * self.underway as i64);
+        self.far_end.saturating_sub(now) + underway.duration()
     }
 
     /// Whether packets count.
@@ -173,7 +167,9 @@ impl Downlink {
             progress.pushed = true;
         }
         let now = clock.now();
+        self.room = self.room.max(output.free());
         for _ in 0..FRAMES_PER_TICK {
+            self.underway = self.room - output.free() + self.stage.len();
             let Some((frame, silent)) = self.poll(now, stats) else { break };
             let left = clock.now();
             stats.frames_out.add(1);
@@ -216,11 +212,13 @@ impl Downlink {
         let whole = self.frame_samples();
         while self.pcm.len < whole {
             let before = self.pcm.len;
+            let mut source = self.next_source();
             let Some((due, playout)) = self.jitter.poll(now, self.voiced) else {
                 self.report(stats);
                 return None;
             };
             let begun = before + self.narrow.len;
+            let mut padded = Ticks(0);
             let mut player = Player {
                 format: self.format,
                 decoder: &mut self.decoder,
@@ -234,6 +232,7 @@ impl Downlink {
             match playout {
                 Playout::Packet(packet) => {
                     born = packet.born;
+                    source = packet.timestamp;
                     self.codec = packet.codec;
                     if !player.packet(packet) {
                         stats.decode_errors.add(1);
@@ -245,6 +244,7 @@ impl Downlink {
                 Playout::Silence(length) => player.silence(length),
                 Playout::Pause => {
                     if begun > 0 {
+                        padded = Ticks::of_samples(whole - before, self.format.rate);
                         player.complete(whole);
                     }
                     self.voiced = false;
@@ -256,11 +256,19 @@ impl Downlink {
                 self.born = born;
             }
             self.born_last = born;
+            self.added = (before, source);
+            if before == 0 {
+                self.source = source;
+            }
+            if padded > Ticks(0) {
+                self.lead = Ticks(0);
+                self.jitter.handle_padding(padded);
+            }
             if self.pcm.len > before {
                 let made = &self.pcm.buffer[before..self.pcm.len];
                 self.voiced = !is_silent(made);
-                if played && !self.voiced {
-                    self.shorten(before);
+                if played {
+                    self.shorten(before, now);
                 }
             }
         }
@@ -271,17 +279,66 @@ impl Downlink {
         Some(self.cut(whole))
     }
 
-    /// Silence is left out as far as the buffer is deeper than it need be: whole frames or packets of it, because
-    /// what is left of one would wait for the next.
-    fn shorten(&mut self, before: usize) {
+    /// Takes out sound as far as the buffer, or else the far end, is deeper than it need be: silence if this is some, else periods of
+    /// the voice.
+    fn shorten(&mut self, before: usize, now: Nanos) {
         let rate = self.format.rate;
         let made = self.pcm.len - before;
-        let piece = made.min(self.frame_samples());
-        let cut = self.jitter.excess().samples(rate).min(made) / piece * piece;
-        if cut > 0 {
-            self.pcm.len -= cut;
-            self.jitter.handle_cut(Ticks::of_samples(cut, rate));
+        self.stretch.handle_played(Ticks::of_samples(made, rate));
+        let excess = self.jitter.excess();
+        let far = if self.far_end == Nanos(0) { Duration::ZERO } else { self.far_end_depth(now) };
+        let far = Ticks::from_nanos(far.as_nanos() as i64) - FAR_END_LEAD;
+        let mut here = excess >= LEAST_CUT || self.lead > Ticks(0);
+        let cut = if !self.voiced {
+            if here || far >= LEAST_CUT { self.drop_silence(before, excess.max(far)) } else { 0 }
+        } else {
+            // What is left of a packet makes no frame until the next is here, which is then wanted so much before its time.
+            // So there must be a frame too much, or what is left of one.
+            let frame = Ticks::from_millis(i64::from(FRAME_MS));
+            let most = if excess - self.lead >= frame { frame } else { self.lead.min(excess) };
+            here = most > Ticks(0);
+            let most = if here { most } else { far };
+            self.stretch.shorten(&mut self.pcm.buffer[..self.pcm.len], most.samples(rate))
+        };
+        if cut == 0 {
+            return;
         }
+        self.pcm.len -= cut;
+        self.added.1 = self.added.1.wrapping_add(self.clock_ticks(cut));
+        if before == 0 {
+            self.source = self.added.1;
+        }
+        if here {
+            let cut = Ticks::of_samples(cut, rate);
+            let piece = made.min(self.frame_samples());
+            let piece = Ticks::of_samples(piece, rate).0.max(1);
+            let whole = self.pcm.len.is_multiple_of(self.frame_samples());
+            self.lead = if whole { Ticks(0) } else { Ticks((self.lead.0 - cut.0).rem_euclid(piece)) };
+            self.jitter.handle_cut(cut, self.lead);
+        }
+    }
+
+    /// How much of the silence decoded last can go: whole frames, because what is left of one would wait for the next;
+    /// and what is beyond a frame that it completes.
+    fn drop_silence(&self, before: usize, wanted: Ticks) -> usize {
+        let frame = self.frame_samples();
+        let made = self.pcm.len - before;
+        let kept = before.next_multiple_of(frame);
+        let piece = made.min(frame);
+        let wanted = wanted.samples(self.format.rate).max(1).div_ceil(piece) * piece;
+        let beyond = self.pcm.len.saturating_sub(kept);
+        if before > 0 { beyond % piece } else { beyond.min(wanted) / piece * piece }
+    }
+
+    /// RTP timestamp of what comes after all that is decoded.
+    fn next_source(&self) -> u32 {
+        let (start, source) = self.added;
+        source.wrapping_add(self.clock_ticks(self.pcm.len.saturating_sub(start)))
+    }
+
+    /// So many samples on the RTP clock of the codec played last.
+    fn clock_ticks(&self, samples: usize) -> u32 {
+        (samples as u64 * u64::from(self.codec.rtp_clock()) / u64::from(self.format.rate.hz())) as u32
     }
 
     fn cut(&mut self, whole: usize) -> (MediaFrame, bool) {
@@ -299,8 +356,16 @@ impl Downlink {
         frame.born = self.born;
         frame.due = self.ready;
         frame.time = self.time;
+        frame.source = self.source;
         frame.generation = self.generation;
         self.time += whole as u64;
+        let (start, source) = self.added;
+        self.source = if start < whole {
+            source.wrapping_add(self.clock_ticks(whole - start))
+        } else {
+            self.source.wrapping_add(self.clock_ticks(whole))
+        };
+        self.added = (start.saturating_sub(whole), if start < whole { self.source } else { source });
         self.pcm.consume(whole);
         self.born = self.born_last;
         if self.pcm.len >= whole {
@@ -322,112 +387,6 @@ impl Downlink {
 
     fn frame_samples(&self) -> usize {
         self.format.rate.samples(FRAME_MS)
-    }
-}
-
-/// The parts that turn a packet, or its absence, into samples.
-struct Player<'a> {
-    format: MediaFormat,
-    decoder: &'a mut Decoder,
-    repeater: &'a mut PitchRepeater,
-    widen: Option<&'a mut Resampler>,
-    narrow: &'a mut Samples,
-    pcm: &'a mut Samples,
-}
-
-impl Player<'_> {
-    /// Decodes a packet; says whether it could. If not, its time is made up.
-    fn packet(&mut self, packet: &Packet) -> bool {
-        let payload = packet.payload();
-        let law = match packet.codec {
-            ModelCodec::Opus => {
-                return match self.decoder.decode(payload, self.pcm.room()) {
-                    Ok(n) => {
-                        self.pcm.len += n;
-                        true
-                    }
-                    Err(_) => {
-                        let length = opus::packet_duration(payload).unwrap_or(Ticks(960));
-                        self.conceal(ModelCodec::Opus, length);
-                        false
-                    }
-                };
-            }
-            ModelCodec::Pcmu => Law::Mu,
-            ModelCodec::Pcma => Law::A,
-        };
-        self.g711(payload.len(), |repeater, samples| {
-            g711::decode(law, payload, samples);
-            repeater.pass(samples);
-        });
-        true
-    }
-
-    fn recover(&mut self, successor: &Packet, lost: Ticks) {
-        let n = self.opus_samples(lost);
-        let room = self.pcm.room();
-        let n = n.min(room.len());
-        match self.decoder.decode_fec(successor.payload(), &mut room[..n]) {
-            Ok(n) => self.pcm.len += n,
-            Err(_) => self.conceal(ModelCodec::Opus, lost),
-        }
-    }
-
-    fn conceal(&mut self, codec: ModelCodec, length: Ticks) {
-        match codec {
-            ModelCodec::Opus => {
-                let n = self.opus_samples(length);
-                let room = self.pcm.room();
-                let n = n.min(room.len());
-                room[..n].fill(0);
-                // Should libopus refuse, the time is filled with silence: the beat must not slip.
-                let _ = self.decoder.conceal(&mut room[..n]);
-                self.pcm.len += n;
-            }
-            ModelCodec::Pcmu | ModelCodec::Pcma => {
-                self.g711(length.samples(SampleRate::Hz8000), |repeater, samples| repeater.conceal(samples));
-            }
-        }
-    }
-
-    fn silence(&mut self, length: Ticks) {
-        self.pcm.pad_to(self.pcm.len + length.samples(self.format.rate));
-    }
-
-    /// Completes what was begun with silence.
-    fn complete(&mut self, whole: usize) {
-        if self.widen.is_some() && self.narrow.len > 0 {
-            let missing = SampleRate::Hz8000.samples(FRAME_MS) - self.narrow.len;
-            self.g711(missing, |_, samples| samples.fill(0));
-        }
-        self.pcm.pad_to(whole);
-    }
-
-    /// libopus conceals in steps of 2.5 ms.
-    fn opus_samples(&self, length: Ticks) -> usize {
-        let step = self.format.rate.samples(5) / 2;
-        (length.samples(self.format.rate) / step).max(1) * step
-    }
-
-    /// Adds `n` samples of 8 kHz, converted if the media has another rate.
-    fn g711(&mut self, n: usize, make: impl FnOnce(&mut PitchRepeater, &mut [i16])) {
-        let Some(widen) = self.widen.as_mut() else {
-            let room = self.pcm.room();
-            let n = n.min(room.len());
-            make(self.repeater, &mut room[..n]);
-            self.pcm.len += n;
-            return;
-        };
-        let room = self.narrow.room();
-        let n = n.min(room.len());
-        make(self.repeater, &mut room[..n]);
-        self.narrow.len += n;
-        let (block_in, block_out) = (widen.block_in(), widen.block_out());
-        while self.narrow.len >= block_in && self.pcm.room().len() >= block_out {
-            widen.process(self.narrow.front(block_in), &mut self.pcm.room()[..block_out]);
-            self.pcm.len += block_out;
-            self.narrow.consume(block_in);
-        }
     }
 }
 

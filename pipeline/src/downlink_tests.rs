@@ -223,3 +223,39 @@ fn a_slow_reader_costs_at_most_half_a_second() {
     assert_eq!(times[..10], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], "already handed over");
     assert_eq!(times[10..], [85, 86, 87, 88, 89, 90, 91, 92, 93, 94], "then the youngest that were kept");
 }
+
+#[test]
+fn each_frame_tells_where_in_the_stream_it_begins() {
+    let mut rig = Rig::new(MU);
+    let (mut last, mut shorter) = (None, 0);
+    for i in 0..200_u64 {
+        // Once 200 ms of nothing, then all of it at once.
+        let arrival = if (100..110).contains(&i) { 110 } else { i } * 20;
+        for frame in rig.play(arrival) {
+            let made_up = frame.born == frame.due;
+            if let Some(last) = last.filter(|_| !made_up) {
+                let step = frame.source.wrapping_sub(last);
+                assert!((160..=240).contains(&step) || i >= 100, "{i}: {step}");
+                shorter += u32::from((161..=240).contains(&step));
+            }
+            last = Some(frame.source);
+        }
+        rig.arrive(ModelCodec::Pcmu, i as u16, 7_000 + i as u32 * 160, arrival, &voice(i));
+    }
+    assert!(shorter >= 4, "a voice is shortened after a stall: {shorter}");
+    assert_eq!(rig.stats.late.get(), 0);
+}
+
+/// A steady vowel.
+fn voice(packet: u64) -> Vec<u8> {
+    let pcm: Vec<i16> = (0..160)
+        .map(|i| {
+            let t = (packet * 160 + i) as f32 / 8_000.0;
+            let tone = |hz: f32| (hz * t * std::f32::consts::TAU).sin();
+            ((tone(150.0) + tone(300.0) + 0.5 * tone(450.0)) * 5_000.0) as i16
+        })
+        .collect();
+    let mut payload = vec![0; 160];
+    g711::encode(Law::Mu, &pcm, &mut payload);
+    payload
+}

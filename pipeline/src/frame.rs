@@ -81,6 +81,8 @@ pub struct MediaFrame {
     pub due: Nanos,
     /// Samples at the media rate since the start of the stream.
     pub time: u64,
+    /// Down: RTP timestamp of its first sample on the model's clock; for made-up audio that of what it stands for.
+    pub source: u32,
     /// Down: which flush it follows. A reader drops frames of an older generation than the one it last asked for.
     pub generation: u32,
     len: u16,
@@ -97,7 +99,7 @@ impl MediaFrame {
             return None;
         }
         data.get_mut(..payload.len())?.copy_from_slice(payload);
-        Some(Self { born, due: born, time, generation: 0, len: payload.len() as u16, data })
+        Some(Self { born, due: born, time, source: 0, generation: 0, len: payload.len() as u16, data })
     }
 
     /// The audio, in the call's media format.
@@ -108,7 +110,7 @@ impl MediaFrame {
     /// A frame of `len` zero bytes to be filled in place; `len` is capped at [`MEDIA_BYTES`].
     pub(crate) fn blank(len: usize) -> Self {
         let len = len.min(MEDIA_BYTES) as u16;
-        Self { born: Nanos(0), due: Nanos(0), time: 0, generation: 0, len, data: [0; MEDIA_BYTES] }
+        Self { born: Nanos(0), due: Nanos(0), time: 0, source: 0, generation: 0, len, data: [0; MEDIA_BYTES] }
     }
 
     pub(crate) fn payload_mut(&mut self) -> &mut [u8] {

@@ -5,12 +5,13 @@
 //!
 //! There is no sound card behind it and so no grid: a packet is played at `fastest path + its media time + target`,
 //! where the target is what [`DelayEstimator`] says. A packet missing then is held on for as long as that says, because
-//! a hole of 2 ms is less than a packet thrown away. If the target grows, the next packet waits; if it shrinks,
-//! each packet comes [`SHRINK_PER_PACKET`] early, and silence is cut by the caller ([`JitterBuffer::handle_cut`]).
+//! a hole of 2 ms is less than a packet thrown away. If the target grows, the next packet waits. If it shrinks, nothing is sent
+//! early, for what follows plays first in, first out: it would only wait there. The caller is told by how much the
+//! buffer is too deep ([`JitterBuffer::excess`]), takes sound out, and says how much ([`JitterBuffer::handle_cut`]).
 //!
 //! Three things look alike when nothing is there at the due time, and only the next packet tells them apart:
 //! - *loss*: its sequence number skips. The hole is concealed, or recovered from the successor (Opus FEC);
-//! - *lateness*: it continues. It is dropped as late if its time was concealed, else it is played and the delay grows;
+//! - *lateness*: it continues. It is played, whatever was made up meanwhile, and the delay grows by that;
 //! - *a stop*: after [`IDLE_AFTER`] with nothing to play, or marked as a talkspurt's start. The stream starts afresh,
 //!   wherever its timestamp is; nothing was lost and nothing is concealed.
 
@@ -30,17 +31,14 @@ use crate::units::{Nanos, SeqNo, Ticks};
 /// With nothing to play for so long after the due time, the sender has stopped rather than lost packets. Longer takes
 /// pauses for stalls and learns a delay from them; shorter takes stalls for pauses.
 pub const IDLE_AFTER: Duration = Duration::from_millis(120);
-/// How much earlier a packet is played than its predecessor's end while the delay is above its target: a tenth of 20 ms, as
-/// NetEq hurries at most. More recovers from a stall sooner, less is harder to hear.
-pub const SHRINK_PER_PACKET: Duration = Duration::from_millis(2);
-/// From so much above the target the delay shrinks twice as fast: a conversation is hurt more by it than by haste.
-const FAR: Duration = Duration::from_millis(60);
 /// A sequence number further off is another stream's, or this one's after a restart of the sender (RFC 3550, A.1).
 const MAX_MISORDER: i64 = 500;
 /// A transit this far from the path's is a jump of the timestamp, not a delay.
 const MAX_STEP: Duration = Duration::from_secs(1);
 /// Distance from the target that is left alone: correcting less would only be noise.
 const SLACK: Duration = Duration::from_micros(250);
+/// Within a voice the delay grows by so much at least: each time is a hole. More has packets come late meanwhile.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 /// How the buffer behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -130,40 +128,41 @@ impl JitterBuffer {
         if step > 0 {
             self.delay.handle_loss((step - 1) as u32);
             self.head = Some(Head::new(packet, seq, pos, length).after(&head));
+        } else {
+            self.delay.handle_found();
         }
         if packet.codec == ModelCodec::Opus && self.config.wait_for_fec && !self.fec_seen {
             self.fec_seen = opus::has_fec(packet.payload());
         }
-        if seq < self.play.seq {
-            // Numbers passed blindly were not lost if their media time is still to come: the sender paused.
-            let blind = self.play.seq - self.play.blind.0 as i64;
-            let paused = pos >= self.play.pos && seq >= blind && self.store.len() == 0;
-            self.counts.settle(&mut self.play, !paused);
-            if !paused {
-                return Arrival::Late;
-            }
-            self.play.seq = seq;
+        if seq < self.play.seq && !self.take_back(seq, pos) {
+            return Arrival::Late;
         }
         self.make_room(seq);
         self.store.insert(packet, seq, pos, length, false);
+        let now = self.play.clock(packet.born);
         if self.play.waiting {
-            self.resume(packet.born);
+            self.resume(now);
         } else if let Some(since) = self.play.held.take() {
             // What was held on for is here, or is known to be lost.
-            self.play.due = Some(packet.born.max(since));
+            self.play.due = Some(now.max(since));
         }
         if step < 0 { Arrival::Reordered } else { Arrival::Queued }
     }
 
     /// When [`poll`](Self::poll) has something to say; `None` if only a packet can change that.
     pub fn next_due(&self) -> Option<Nanos> {
-        if self.play.waiting { None } else { self.play.due }
+        if self.play.waiting { None } else { self.play.due.map(|due| due - self.play.lead.duration()) }
     }
 
     /// What to play, if its time has come. To be called until it gives `None`.
     ///
     /// `voiced`: the last thing played was not silence, so that something missing would be noticed.
     pub fn poll(&mut self, now: Nanos, voiced: bool) -> Option<(Nanos, Playout<'_>)> {
+        let lead = self.play.lead.duration();
+        self.step(self.play.clock(now), voiced).map(|(due, playout)| (due - lead, playout))
+    }
+
+    fn step(&mut self, now: Nanos, voiced: bool) -> Option<(Nanos, Playout<'_>)> {
         loop {
             let due = self.play.due.filter(|due| !self.play.waiting && *due <= now)?;
             let Some(index) = self.store.first(self.play.seq) else {
@@ -182,7 +181,17 @@ impl JitterBuffer {
 
             let hole = pos - self.play.pos;
             if hole > Ticks(0) && seq > self.play.seq && !fresh {
-                return Some((due, self.fill(index, hole)));
+                // A hole is made up for, but not while that keeps what is here beyond the limit.
+                let over = self.lag(due, self.play.pos) - self.config.max_delay.as_nanos() as i64;
+                let skipped = Ticks::from_nanos(over.max(0)).min(hole);
+                if skipped < hole {
+                    self.play.pos += skipped;
+                    return Some((due, self.fill(index, hole - skipped)));
+                }
+                self.counts.concealed += (seq - self.play.seq) as u64;
+                self.play.pos = pos;
+                self.play.seq = seq;
+                continue;
             }
             self.play.seq = seq;
             if hole > Ticks(0) {
@@ -195,9 +204,10 @@ impl JitterBuffer {
                 return Some((due, Playout::Pause));
             }
 
-            let (target, lag) = (self.target(), self.lag(due, pos));
-            let excess = lag - target.as_nanos() as i64;
-            if excess < -(SLACK.as_nanos() as i64) {
+            let lag = self.lag(due, pos);
+            let excess = lag - self.wanted_lag();
+            let least = if voiced { LEAST_WAIT } else { SLACK };
+            if excess < -(least.as_nanos() as i64) {
                 self.counts.grown_ns += excess.unsigned_abs();
                 self.play.due = Some(due.offset(-excess));
                 continue;
@@ -211,14 +221,7 @@ impl JitterBuffer {
                 self.play.pos = pos + length;
                 continue;
             }
-            let mut next = due + length.duration();
-            if excess > SLACK.as_nanos() as i64 {
-                let excess = Duration::from_nanos(excess as u64);
-                let back = excess.min(if excess > FAR { SHRINK_PER_PACKET * 2 } else { SHRINK_PER_PACKET });
-                next = next - back;
-                self.counts.shrunk_ns += back.as_nanos() as u64;
-            }
-            self.play.due = Some(next);
+            self.play.due = Some(due + length.duration());
             self.play.begun = due;
             self.play.seq = seq + 1;
             self.play.pos = pos + length;
@@ -231,26 +234,36 @@ impl JitterBuffer {
         }
     }
 
-    /// How much deeper than its target the buffer is: what may be cut from silence.
+    /// How much later than need be the packet after the one just played will be heard: what may be taken out.
     pub fn excess(&self) -> Ticks {
         let Some(due) = self.play.due else { return Ticks(0) };
         let excess = self.lag(due, self.play.pos) - self.target().as_nanos() as i64;
         Ticks::from_nanos((excess - SLACK.as_nanos() as i64).max(0))
     }
 
-    /// So much of the packet just played was left out: everything after it comes earlier.
-    pub fn handle_cut(&mut self, cut: Ticks) {
-        if let Some(due) = self.play.due {
-            // Not before what was played began: its end may have been moved forward already.
-            self.play.due = Some((due - cut.duration()).max(self.play.begun));
-            self.counts.shrunk_ns += cut.nanos().max(0) as u64;
-        }
+    /// So much of the packet just played was left out: what follows is heard sooner, though not sooner than is
+    /// wished. Its packet is wanted `lead` before that, to make a whole frame with what is decoded already.
+    pub fn handle_cut(&mut self, cut: Ticks, lead: Ticks) {
+        self.play.lead = lead;
+        let Some(due) = self.play.due else { return };
+        let earliest = self.ideal(self.play.pos).map_or(due, |ideal| ideal + lead.duration());
+        // Not before what was played began: its end may have been moved forward already.
+        let sooner = (due - cut.duration()).max(earliest).max(self.play.begun).min(due);
+        self.counts.shrunk_ns += due.saturating_sub(sooner).as_nanos() as u64;
+        self.play.due = Some(sooner);
+    }
+
+    /// What was decoded was completed to a whole frame by so much silence: nothing is wanted early any more.
+    pub fn handle_padding(&mut self, silence: Ticks) {
+        self.play.lead = Ticks(0);
+        self.play.due = self.play.due.map(|due| due + silence.duration());
     }
 
     /// Drops everything held. What was learnt of the network stays.
     pub fn clear(&mut self) {
         self.store.clear();
         self.play.due = None;
+        self.play.lead = Ticks(0);
         self.play.held = None;
         self.play.waiting = true;
         self.play.blind = (0, Ticks(0));
@@ -296,7 +309,8 @@ impl JitterBuffer {
             return true;
         }
         let Some(due) = self.play.due else { return true };
-        let stopped = self.store.len() == 0 && packet.born >= due;
+        let now = self.play.clock(packet.born);
+        let stopped = self.store.len() == 0 && now >= due;
         if !stopped {
             return false;
         }
@@ -306,7 +320,7 @@ impl JitterBuffer {
         // A stream whose clock ran on during the pause is where it belongs and needs no fresh start.
         let in_place =
             advance.is_some() && behind <= (self.target() + Duration::from_millis(20)).as_nanos() as i64;
-        packet.born.saturating_sub(due) >= IDLE_AFTER && !in_place
+        now.saturating_sub(due) >= IDLE_AFTER && !in_place
     }
 
     /// Places the first packet of a stream, or of one that resumed: taken to have come by the fastest path.
@@ -329,7 +343,8 @@ impl JitterBuffer {
             self.play.concealed = Ticks(0);
             self.play.blind = (0, Ticks(0));
             // Not before what is being played ends.
-            self.play.due = Some((packet.born + self.target()).max(self.play.due.unwrap_or_default()));
+            let now = self.play.clock(packet.born);
+            self.play.due = Some((now + self.target()).max(self.play.due.unwrap_or_default()));
             self.play.held = None;
             self.play.waiting = false;
         }
@@ -376,17 +391,42 @@ impl JitterBuffer {
         let Some(due) = self.play.due else { return };
         let Some(index) = self.store.first(self.play.seq) else { return };
         let entry = self.store.at(index);
-        // The wait was silence; it stands for as much of the hole as it lasted.
-        let waited = Ticks::from_nanos(now.minus(due).max(0));
-        let skipped = (entry.pos - self.play.pos).max(Ticks(0)).min(waited);
-        if entry.seq > self.play.seq && skipped > Ticks(0) {
-            let packets = (entry.seq - self.play.seq).min(skipped.0 / self.play.length.0.max(1));
-            self.counts.concealed += packets as u64;
+        // What is missing before it was silence, and what is left of that is awaited as such: half a packet made up would
+        // split every frame after it. But the last of it may be here as a copy.
+        let hole = entry.pos - self.play.pos;
+        let copied = self.play.length;
+        let copy =
+            entry.packet.codec == ModelCodec::Opus && hole >= copied && opus::has_fec(entry.packet.payload());
+        let (lost, skipped) = if copy { (entry.seq - 1, hole - copied) } else { (entry.seq, hole) };
+        if lost > self.play.seq {
+            let skipped = skipped.max(Ticks(0));
+            self.counts.concealed += (lost - self.play.seq) as u64;
             self.counts.concealed_ticks += skipped.0 as u64;
-            self.play.seq += packets;
+            self.play.seq = lost;
+            self.play.pos += skipped;
         }
-        self.play.pos += skipped;
-        self.play.due = Some((due + skipped.duration()).max(now));
+        let ideal = if copy { self.ideal(self.play.pos) } else { None };
+        self.play.due = Some(due.max(now).max(ideal.map_or(now, |ideal| self.play.clock(ideal))));
+    }
+
+    /// A packet whose number is passed: whether it can be played all the same, because what stood for it was made up with
+    /// nothing here that came after it. Then the stream goes on with it, the delay longer by what was made up since.
+    fn take_back(&mut self, seq: i64, pos: Ticks) -> bool {
+        let (packets, length) = self.play.blind;
+        let blind = self.play.seq - packets as i64;
+        if seq < blind {
+            return false;
+        }
+        let passed = (self.play.pos - pos).max(Ticks(0)).min(length);
+        if passed > Ticks(0) {
+            self.counts.concealed += (seq - blind) as u64;
+            self.counts.concealed_ticks += length.0 as u64;
+        }
+        self.counts.grown_ns += passed.nanos() as u64;
+        self.play.blind = (0, Ticks(0));
+        self.play.pos = self.play.pos - passed;
+        self.play.seq = seq;
+        true
     }
 
     /// Due, and no packet at all is here.
@@ -427,6 +467,11 @@ impl JitterBuffer {
     fn ideal(&self, pos: Ticks) -> Option<Nanos> {
         let base = self.delay.base()?;
         Some(Nanos(0).offset(base.saturating_add(pos.nanos())) + self.target())
+    }
+
+    /// The lag at which the next packet is there when it is wanted, ns.
+    fn wanted_lag(&self) -> i64 {
+        self.target().as_nanos() as i64 + self.play.lead.nanos()
     }
 
     /// By how much playing `pos` at `due` is later than its fastest possible arrival, ns.

@@ -47,6 +47,7 @@ impl Rig {
         while let Some(due) = self.buffer.next_due().filter(|due| *due <= Nanos::from_millis(T0 + until)) {
             while let Some((at, playout)) = self.buffer.poll(due, self.voiced) {
                 let at = (at.0 + MS / 2) / MS - T0;
+                let cut = matches!(playout, Playout::Packet(_)) && !self.voiced;
                 heard.push(match playout {
                     Playout::Packet(packet) => Heard::Packet(packet.seq, at),
                     Playout::Conceal(length) => Conceal(length.0 / 48, at),
@@ -54,6 +55,10 @@ impl Rig {
                     Playout::Silence(length) => Silence(length.0 / 48, at),
                     Playout::Pause => Pause(at),
                 });
+                // Silence is left out while the buffer is too deep.
+                if cut && self.buffer.excess() > Ticks(0) {
+                    self.buffer.handle_cut(Ticks(960), Ticks(0));
+                }
             }
         }
         heard
@@ -200,11 +205,11 @@ fn a_stall_grows_the_delay_and_time_shrinks_it() {
         rig.arrive(seq, 480);
     }
     let mut last = Vec::new();
-    for seq in 24..700 {
+    for seq in 24..2_000 {
         last = rig.play(u64::from(seq) * 20);
         rig.arrive(seq, u64::from(seq) * 20);
     }
-    last.extend(rig.play(699 * 20 + 19));
+    last.extend(rig.play(1_999 * 20 + 19));
     let delay = |heard: &[Heard]| match heard.last() {
         Some(Heard::Packet(seq, at)) => at - u64::from(*seq) * 20,
         other => panic!("{other:?}"),
@@ -295,4 +300,54 @@ fn quiet_announced_by_dtx_is_no_loss() {
         assert!(heard.iter().all(|h| matches!(h, Heard::Packet(..) | Pause(_))), "{heard:?}");
     }
     assert_eq!(rig.buffer.take_counts().concealed, 0);
+}
+
+#[test]
+fn what_comes_in_a_burst_after_a_stall_is_played_whole() {
+    let mut rig = Rig::settled(40);
+    // 200 ms of nothing while somebody speaks: 60 ms are made up, then it is waited for.
+    assert_eq!(rig.play(999), [Conceal(20, 801), Conceal(20, 821), Conceal(20, 841), Pause(861)]);
+    for seq in 40..51 {
+        assert_eq!(rig.arrive(seq, 1_000), Arrival::Queued, "{seq}");
+    }
+    let heard = rig.play(1_219);
+    assert_eq!(heard.len(), 11, "{heard:?}");
+    assert!(
+        heard.iter().zip(40..).all(|(h, seq)| matches!(h, Heard::Packet(s, _) if *s == seq)),
+        "{heard:?}"
+    );
+    assert_eq!(rig.buffer.take_counts().concealed, 0, "nothing was lost");
+    assert!(rig.buffer.excess() > Ticks::from_millis(150), "and the delay is as much longer");
+}
+
+#[test]
+fn one_that_comes_after_it_was_made_up_is_played_unless_another_follows_it() {
+    let mut rig = Rig::settled(40);
+    assert_eq!(rig.play(805), [Conceal(20, 801)]);
+    assert_eq!(rig.arrive(40, 806), Arrival::Queued);
+    assert_eq!(rig.play(825), [Heard::Packet(40, 821)]);
+    let mut rig = Rig::settled(40);
+    rig.arrive(41, 800);
+    assert_eq!(rig.play(825), [Conceal(20, 801), Heard::Packet(41, 821)]);
+    assert_eq!(rig.arrive(40, 826), Arrival::Late);
+}
+
+#[test]
+fn what_is_left_out_makes_what_follows_due_so_much_sooner() {
+    let mut rig = Rig::settled(3_000);
+    rig.play(60_099);
+    for seq in 3_000..3_006 {
+        rig.arrive(seq, 60_100);
+    }
+    // 100 ms deeper; a quarter of the next packet is left out, so that the one after makes the frame whole.
+    assert!(matches!(rig.play(60_101).last(), Some(Heard::Packet(..))));
+    let due = rig.buffer.next_due().unwrap();
+    let excess = rig.buffer.excess();
+    rig.buffer.handle_cut(Ticks(240), Ticks(720));
+    assert_eq!(
+        rig.buffer.next_due().unwrap(),
+        due - Duration::from_millis(20),
+        "5 sooner, and 15 before its time"
+    );
+    assert_eq!(excess - rig.buffer.excess(), Ticks(240));
 }

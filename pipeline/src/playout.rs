@@ -70,8 +70,10 @@ impl JitterCounts {
 
 /// Where playout is.
 pub(crate) struct Play {
-    /// When `pos` is due; `None` before the first packet and after a flush.
+    /// When `pos` is to be heard; `None` before the first packet and after a flush.
     pub(crate) due: Option<Nanos>,
+    /// How much earlier than that its packet is wanted, because what is decoded before it makes no whole frame.
+    pub(crate) lead: Ticks,
     /// When the last packet was due.
     pub(crate) begun: Nanos,
     /// Since when playout is held on for a packet that is missing.
@@ -94,6 +96,7 @@ impl Play {
     pub(crate) fn new() -> Self {
         Self {
             due: None,
+            lead: Ticks(0),
             begun: Nanos(0),
             held: None,
             seq: 0,
@@ -104,6 +107,11 @@ impl Play {
             quiet: false,
             waiting: true,
         }
+    }
+
+    /// The moment in playout's time, which is [`lead`](Self::lead) ahead.
+    pub(crate) fn clock(&self, now: Nanos) -> Nanos {
+        now + self.lead.duration()
     }
 
     /// So much was played, of whatever.

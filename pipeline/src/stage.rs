@@ -34,6 +34,10 @@ impl Stage {
         self.frames.pop_front().map(|(frame, _)| frame)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }

@@ -4,7 +4,9 @@
 //! on a simulated clock. "added" is when a packet is played less when it was sent and the base path; "conc" is all
 //! time in which the listener hears something else than the stream, as `concealedSamples` is.
 //!
-//! A goal that is missed fails the test, unless it is listed in [`KNOWN`] with what bounds it.
+//! A goal that is missed fails the test. One of them nobody can reach: at no more than 15 ms nothing of a lost packet's successor is
+//! here when the lost one is due, and what is sent is whole frames, so 20 ms are made up for each. NetEq is 6 % below that on
+//! `loss1`, at 21.8 ms, by stretching the successor over the hole. There the best constant delay of 15 ms is the measure.
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods)] // a test may print its table and ask for a picture
 
 #[allow(dead_code)] // other tests use the rest
@@ -13,6 +15,7 @@ mod profiles;
 use pipeline::JitterConfig;
 use profiles::score::{Score, impairment, weighed};
 use profiles::svg::{Series, picture};
+use profiles::voice::Voice;
 use profiles::{PROFILES, others, play};
 
 /// NetEq on the profiles, in their order: added mean, p95, p99 (ms), concealed and lost on its wire (%).
@@ -31,38 +34,23 @@ const NETEQ: [(&str, f64, f64, f64, f64, f64); 12] = [
     ("drift-100", 20.4, 28.8, 33.8, 0.047, 0.05),
 ];
 
-/// Goals missed today: profile and measure, the figure that must not get worse, and why.
-const KNOWN: [(&str, &str, f64, &str); 3] = [
-    (
-        "loss1",
-        "concealed",
-        1.05,
-        "what the wire lost is the floor; NetEq stretches its neighbours over 6 % of it",
-    ),
-    (
-        "ge5",
-        "concealed",
-        4.87,
-        "what the wire lost is the floor; NetEq stretches its neighbours over 2 % of it",
-    ),
-    (
-        "wifi",
-        "dR",
-        3.96,
-        "the best constant delay in hindsight reaches 3.80; learning the stalls costs the rest",
-    ),
-];
+/// The same with Opus and in-band FEC: added mean and concealed.
+const NETEQ_FEC: [(&str, f64, f64); 2] = [("loss1", 41.4, 0.128), ("ge5", 39.4, 3.34)];
+/// Runs of a profile with Opus, whose decoder takes time.
+const FEC_SEEDS: u64 = 4;
 
 /// What the packets of a run cost, and what is asked.
 struct Row {
     name: &'static str,
     ours: Score,
+    /// What a constant delay of 15 ms conceals, %, known in hindsight.
+    bound: f64,
 }
 
 impl Row {
     /// Measures, their figures and their limits.
     fn goals(&self) -> Vec<(&'static str, f64, f64)> {
-        let (_, neteq_mean, _, _, neteq_concealed, neteq_wire) =
+        let (_, neteq_mean, _, _, neteq_concealed, _) =
             NETEQ.into_iter().find(|row| row.0 == self.name).expect("NetEq was measured on every profile");
         let [p99] = self.ours.quantiles([0.99]);
         let (mean, concealed) = (self.ours.mean(), self.ours.concealed());
@@ -76,10 +64,11 @@ impl Row {
                     ("concealed", concealed, self.ours.wire() + 0.02),
                 ]
             }
-            // NetEq's share of what its wire lost, of what ours lost.
-            "loss1" | "ge5" => vec![
+            "loss1" => vec![("mean", mean, 15.0), ("concealed", concealed, self.bound + 0.03)],
+            "ge5" => vec![
                 ("mean", mean, 15.0),
-                ("concealed", concealed, self.ours.wire() * neteq_concealed / neteq_wire),
+                ("concealed", concealed, neteq_concealed),
+                ("concealed, against the bound", concealed, self.bound + 0.08),
             ],
             _ => vec![
                 ("J", weighed(mean, concealed), weighed(neteq_mean, neteq_concealed)),
@@ -91,6 +80,7 @@ impl Row {
 
 #[test]
 fn ahead_of_neteq() {
+    let voice = Voice::pcmu();
     let mut rows = Vec::new();
     let mut series: Vec<Vec<(f64, f64)>> = vec![Vec::new(); 5];
     let draw = std::env::var_os("JITTER_PARETO").is_some();
@@ -100,10 +90,11 @@ fn ahead_of_neteq() {
     );
     for (profile, neteq) in PROFILES.iter().zip(NETEQ) {
         assert_eq!(profile.name, neteq.0);
-        let mut scores = vec![Score::default(); 4];
+        let mut scores = vec![Score::default(); 5];
         for seed in 1..=profile.seeds {
             let trace = profile.trace(seed * 7_919);
-            scores[0].add(&play::play(profile, &trace, JitterConfig::default()).score);
+            scores[0].add(&play::play(profile, &trace, &voice, JitterConfig::default()).score);
+            scores[4].add(&others::fixed(profile, &trace, 15.0));
             if draw {
                 scores[1].add(&others::fixed(profile, &trace, 40.0));
                 scores[2].add(&others::fixed(profile, &trace, 60.0));
@@ -134,11 +125,11 @@ fn ahead_of_neteq() {
             impairment(neteq.1, neteq.4),
         );
         series[0].push((neteq.1, neteq.4));
-        for (series, score) in series[1..].iter_mut().zip(&scores) {
+        for (series, score) in series[1..].iter_mut().zip(&scores[..4]) {
             series.push((score.mean(), score.concealed()));
         }
-        let ours = scores.swap_remove(0);
-        rows.push(Row { name: profile.name, ours });
+        let bound = scores[4].concealed();
+        rows.push(Row { name: profile.name, ours: scores.swap_remove(0), bound });
     }
     if draw {
         let legend = [
@@ -164,24 +155,38 @@ fn judge(rows: &[Row]) {
     let mut missed = Vec::new();
     for row in rows {
         for (measure, figure, limit) in row.goals() {
-            let known = KNOWN.into_iter().find(|known| (known.0, known.1) == (row.name, measure));
-            match known {
-                None if figure <= limit => {}
-                None => missed.push(format!("{} {measure}: {figure:.3} > {limit:.3}", row.name)),
-                Some((.., why)) if figure <= limit => {
-                    missed.push(format!(
-                        "{} {measure}: reached ({figure:.3}), no longer bounded by: {why}",
-                        row.name
-                    ));
-                }
-                Some((_, _, worst, why)) => {
-                    println!("known: {} {measure}: {figure:.3} > {limit:.3}: {why}", row.name);
-                    if figure > worst {
-                        missed.push(format!("{} {measure}: {figure:.3}, was {worst:.3}", row.name));
-                    }
-                }
+            if figure > limit {
+                missed.push(format!("{} {measure}: {figure:.3} > {limit:.3}", row.name));
             }
         }
     }
     assert!(missed.is_empty(), "missed:\n{}", missed.join("\n"));
+}
+
+#[test]
+fn in_band_fec_recovers_what_is_lost() {
+    let voice = Voice::opus_with_fec();
+    for (name, neteq_mean, neteq_concealed) in NETEQ_FEC {
+        let profile = PROFILES.iter().find(|p| p.name == name).expect("it is one of them");
+        let mut score = Score::default();
+        for seed in 1..=FEC_SEEDS {
+            let mut trace = profile.trace(seed * 7_919);
+            // Packets of silence carry no copies.
+            trace.iter_mut().for_each(|sent| sent.voiced = true);
+            score.add(&play::play(profile, &trace, &voice, JitterConfig::default()).score);
+        }
+        let [p95, p99] = score.quantiles([0.95, 0.99]);
+        let (mean, concealed) = (score.mean(), score.concealed());
+        println!(
+            "{name:6} with FEC: {mean:.1} {p95:.1} {p99:.1} ms, concealed {concealed:.3} % of {:.3} % lost, {:.3} % recovered; \
+             NetEq {neteq_mean:.1} ms, {neteq_concealed:.3} %",
+            score.wire(),
+            score.recovered(),
+        );
+        if name == "loss1" {
+            assert!(mean <= 42.0 && concealed <= 0.15, "{mean:.1} ms, {concealed:.3} %");
+        }
+        let (ours, neteq) = (weighed(mean, concealed), weighed(neteq_mean, neteq_concealed));
+        assert!(ours <= neteq, "{name}: J {ours:.1}, NetEq {neteq:.1}");
+    }
 }

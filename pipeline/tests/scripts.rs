@@ -9,7 +9,7 @@ mod random;
 use std::time::Duration;
 
 use pipeline::jitter::{CAPACITY, JitterBuffer, Playout};
-use pipeline::{CallStats, Downlink, JitterConfig, MediaFormat, ModelCodec, Nanos, Packet};
+use pipeline::{CallStats, Downlink, JitterConfig, MediaFormat, ModelCodec, Nanos, Packet, Ticks};
 use random::Random;
 
 const SCRIPTS: u64 = 10_000;
@@ -96,7 +96,7 @@ fn the_buffer_keeps_its_bounds() {
                         && random.below(8) == 0
                     {
                         let excess = buffer.excess();
-                        buffer.handle_cut(excess);
+                        buffer.handle_cut(excess, Ticks(random.below(2) as i64 * 480));
                     }
                 }
             }

@@ -1,8 +1,7 @@
 //! The jitter buffer on seeded networks, in simulated time: what it adds and what it conceals.
 //!
-//! "added" is the time a packet is played minus the time it was sent plus the path's base delay. The bounds are those
-//! of a first buffer; each would fail if the buffer waited or dropped noticeably more.
-#![allow(clippy::disallowed_macros)] // a test may print its table
+//! "added" is the time a packet is played minus the time it was sent plus the path's base delay. How the buffer
+//! compares on the networks it is made for is in `neteq.rs`.
 
 use pipeline::jitter::{Arrival, JitterBuffer, Playout};
 use pipeline::{JitterConfig, ModelCodec, Nanos, Packet};
@@ -30,37 +29,8 @@ impl Random {
 /// What a network does to the packet sent at `20 * i` ms: its delay beyond the base, or nothing if it is lost.
 type Network = Box<dyn FnMut(u64, &mut Random) -> Option<f64>>;
 
-/// A queue that stalls now and then and then drains in order.
-fn stalls(mean: f64, every_ms: f64, least: f64, most: f64) -> Network {
-    let (mut free_at, mut next) = (0.0_f64, every_ms / 2.0);
-    Box::new(move |i, random| {
-        let sent = i as f64 * 20.0;
-        if sent >= next {
-            free_at = sent + least + random.unit() * (most - least);
-            next = sent + every_ms * (0.5 + random.unit());
-        }
-        Some((free_at - sent).max(0.0) + random.gamma2(mean))
-    })
-}
-
 fn jitter(mean: f64, loss: f64) -> Network {
     Box::new(move |_, random| (random.unit() >= loss).then(|| random.gamma2(mean)))
-}
-
-/// Gilbert-Elliott: bursts of three packets in the mean, five percent lost in all.
-fn bursts(mean: f64) -> Network {
-    let mut bad = false;
-    Box::new(move |_, random| {
-        bad = if bad { random.unit() < 2.0 / 3.0 } else { random.unit() < 0.05 / 0.95 / 3.0 };
-        (!bad).then(|| random.gamma2(mean))
-    })
-}
-
-fn overtaken(share: f64) -> Network {
-    Box::new(move |_, random| {
-        let late = if random.unit() < share { 25.0 + 20.0 * random.unit() } else { 0.0 };
-        Some(random.gamma2(1.0) + late)
-    })
 }
 
 #[derive(Default)]
@@ -77,16 +47,6 @@ struct Result {
 impl Result {
     fn mean(&self) -> f64 {
         self.added.iter().sum::<f64>() / self.added.len() as f64
-    }
-
-    fn quantile(&self, q: f64) -> f64 {
-        let mut sorted = self.added.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted[((sorted.len() - 1) as f64 * q) as usize]
-    }
-
-    fn concealed_percent(&self) -> f64 {
-        self.counted as f64 / self.sent as f64 * 100.0
     }
 }
 
@@ -164,82 +124,6 @@ fn run(
         "every packet has a fate"
     );
     result
-}
-
-fn table(name: &str, network: impl Fn() -> Network) -> Result {
-    let mut all = Result::default();
-    for seed in 1..=5 {
-        let one = run(seed * 7_919, 120, &mut network(), 100, 5_000, |_| true);
-        all.sent += one.sent;
-        all.lost += one.lost;
-        all.played += one.played;
-        all.late += one.late;
-        all.counted += one.counted;
-        all.added.extend(one.added);
-    }
-    println!(
-        "{name:9} added mean {:6.1} p50 {:6.1} p99 {:6.1} ms, concealed {:.3} % (lost {:.3} %), J {:.1}",
-        all.mean(),
-        all.quantile(0.5),
-        all.quantile(0.99),
-        all.concealed_percent(),
-        all.lost as f64 / all.sent as f64 * 100.0,
-        all.mean() + 20.0 * all.concealed_percent(),
-    );
-    all
-}
-
-#[test]
-fn clean_paths_cost_three_milliseconds_and_nothing_is_concealed() {
-    for (name, mean) in [("clean", 0.05), ("lan", 0.4)] {
-        let result = table(name, || jitter(mean, 0.0));
-        assert!(
-            result.mean() <= 3.0 && result.quantile(0.99) <= 10.0,
-            "{} {}",
-            result.mean(),
-            result.quantile(0.99)
-        );
-        assert!(result.concealed_percent() <= 0.05, "{}", result.concealed_percent());
-    }
-}
-
-#[test]
-fn the_internet_costs_eleven() {
-    let result = table("inet", || jitter(2.0, 0.0005));
-    assert!(result.mean() <= 11.0, "{}", result.mean());
-    assert!(result.concealed_percent() <= 0.5, "{}", result.concealed_percent());
-}
-
-#[test]
-fn losses_are_concealed_without_waiting_for_them() {
-    for (name, network, lost) in
-        [("loss1", (|| jitter(2.0, 0.01)) as fn() -> Network, 1.0), ("ge5", || bursts(3.0), 5.0)]
-    {
-        let result = table(name, network);
-        let wire = result.lost as f64 / result.sent as f64 * 100.0;
-        assert!((wire - lost).abs() < lost * 0.35, "the trace is what it claims: {wire}");
-        assert!(result.mean() <= 15.0, "{name} {}", result.mean());
-        assert!(result.concealed_percent() <= wire + 0.5, "{name} {}", result.concealed_percent());
-    }
-}
-
-#[test]
-fn overtaken_packets_are_waited_for() {
-    let result = table("reorder2", || overtaken(0.02));
-    assert!(result.mean() <= 56.0, "{}", result.mean());
-    assert!(result.concealed_percent() <= 1.0, "{}", result.concealed_percent());
-}
-
-#[test]
-fn stalls_are_survived() {
-    for (name, network) in [
-        ("wifi", (|| stalls(4.0, 3_000.0, 20.0, 80.0)) as fn() -> Network),
-        ("spike200", || stalls(2.0, 30_000.0, 200.0, 200.0)),
-    ] {
-        let result = table(name, network);
-        assert!(result.mean() <= 90.0, "{name} {}", result.mean());
-        assert!(result.concealed_percent() <= 2.0, "{name} {}", result.concealed_percent());
-    }
 }
 
 #[test]

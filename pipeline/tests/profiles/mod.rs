@@ -7,6 +7,7 @@ pub mod play;
 pub mod random;
 pub mod score;
 pub mod svg;
+pub mod voice;
 
 use random::Random;
 

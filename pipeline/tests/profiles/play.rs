@@ -1,14 +1,17 @@
-//! Runs a trace through the jitter buffer in simulated time.
+//! Runs a trace through the whole downlink in simulated time, and listens at the end of what comes after it.
+//!
+//! What comes after plays first in, first out, as Twilio does: a frame is heard when it is sent or when the one before has been heard,
+//! whichever is later. So sending early gains nothing, and a frame sent late is a hole. It plays at any moment rather than
+//! on a grid of its own, as NetEq's figures are of NetEq alone.
 
-use pipeline::jitter::{Arrival, JitterBuffer, Playout};
-use pipeline::{JitterConfig, ModelCodec, Nanos, Packet, SampleRate, Ticks};
+use pipeline::{CallStats, Downlink, JitterConfig, MediaFormat, ModelCodec, Nanos, Packet};
 
 use super::score::Score;
-use super::{Profile, Sent};
+use super::voice::Voice;
+use super::{PACKET_MS, Profile, Sent};
 
 /// Where the clock starts, ms: nothing may happen before its origin.
 const ORIGIN_MS: f64 = 10_000.0;
-const FRAME: Ticks = Ticks::from_millis(20);
 
 /// A moment of the trace on the buffer's clock.
 pub fn nanos(ms: f64) -> Nanos {
@@ -19,94 +22,109 @@ fn millis(at: Nanos) -> f64 {
     at.0 as f64 / 1e6 - ORIGIN_MS
 }
 
-/// What became of each packet.
+/// What became of the packets.
 pub struct Run {
     pub score: Score,
-    /// When each packet was sent and by how much its playing was later than that plus the base path, ms.
+    /// Of each frame played: when its first sample was sent and by how much it is heard later than that plus the base path, ms.
     pub played: Vec<(f64, f64)>,
 }
 
-/// Plays a trace. Silence is cut in whole frames as [`pipeline::Downlink`] does it.
-pub fn play(profile: &Profile, trace: &[Sent], config: JitterConfig) -> Run {
-    let mut arrivals: Vec<(f64, usize)> =
-        trace.iter().enumerate().filter_map(|(i, sent)| Some((sent.arrival?, i))).collect();
-    arrivals.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut score = Score { sent: trace.len() as u64, ..Score::default() };
-    score.lost = score.sent - arrivals.len() as u64;
-    let mut played = Vec::with_capacity(arrivals.len());
-
-    let mut buffer = JitterBuffer::new(config);
-    let mut arrivals = arrivals.into_iter().peekable();
-    let mut voiced = false;
-    // When what was put out so far ends, and what of it was made up since the last packet.
-    let (mut end, mut made_up): (Option<f64>, f64) = (None, 0.0);
-    let mut paused = false;
-    loop {
-        let arrival = arrivals.peek().map(|a| nanos(a.0));
-        let due = buffer.next_due();
-        if let Some(now) = arrival.filter(|arrival| due.is_none_or(|due| *arrival <= due)) {
-            let (_, i) = arrivals.next().expect("it was just looked at");
-            let packet = packet(&trace[i], now);
-            if buffer.handle_packet(&packet) == Arrival::Late {
-                score.discarded += 1;
-            }
-            continue;
-        }
-        // What rings out after the end is no part of the stream.
-        let Some(due) = due.filter(|_| arrival.is_some() || !buffer.is_empty()) else { break };
-        while let Some((due_at, playout)) = buffer.poll(due, voiced) {
-            let due = millis(due_at);
-            let gap = end.map_or(0.0, |end| due - end);
-            let mut cut = false;
-            let mut nothing_there = paused;
-            let length = match playout {
-                Playout::Packet(packet) => {
-                    nothing_there |= packet.born == due_at;
-                    let i = u64::from_le_bytes(packet.payload()[..8].try_into().expect("it is 8 bytes"));
-                    let sent = &trace[i as usize];
-                    played.push((sent.at, due - sent.at - profile.base_ms));
-                    voiced = sent.voiced;
-                    cut = !voiced;
-                    score.concealed_ms += made_up;
-                    made_up = 0.0;
-                    20.0
-                }
-                Playout::Conceal(length) | Playout::Silence(length) => {
-                    nothing_there = true;
-                    made_up += length.0 as f64 / 48.0;
-                    length.0 as f64 / 48.0
-                }
-                Playout::Fec { .. } => panic!("there is no FEC in G.711"),
-                Playout::Pause => {
-                    voiced = false;
-                    0.0
-                }
-            };
-            // A wait for something to come is a hole; one before a packet that is here is the delay growing.
-            if nothing_there && gap > 0.0 {
-                score.concealed_ms += gap;
-                score.gap_ms += gap;
-            } else {
-                score.stretched_ms += gap.abs();
-            }
-            paused = length == 0.0;
-            end = Some(due + length);
-            if cut && buffer.excess() >= FRAME {
-                buffer.handle_cut(FRAME);
-                end = end.map(|end| end - 20.0);
-                played.pop();
+/// Plays a trace.
+pub fn play(profile: &Profile, trace: &[Sent], voice: &Voice, config: JitterConfig) -> Run {
+    let mut arrivals: Vec<(Nanos, usize)> =
+        trace.iter().enumerate().filter_map(|(i, sent)| Some((nanos(sent.arrival?), i))).collect();
+    arrivals.sort_unstable();
+    let stats = CallStats::default();
+    let mut downlink = Downlink::new(MediaFormat::default(), config).expect("a decoder for 8 kHz exists");
+    let mut listener = Listener::new(profile, trace, voice.codec, &arrivals);
+    for (at, i) in arrivals.iter().copied() {
+        while let Some(due) = downlink.next_due().filter(|due| *due < at) {
+            while let Some((frame, _)) = downlink.poll(due, &stats) {
+                listener.hear(due, frame.born, frame.source);
             }
         }
+        downlink.handle_packet(&packet(&trace[i], voice, at), &stats);
     }
-    score.discarded += buffer.take_counts().dropped;
-    score.added = played.iter().map(|(_, added)| *added as f32).collect();
-    Run { score, played }
+    let mut score = listener.score;
+    score.fec_ms = stats.fec.get() as f64 * PACKET_MS;
+    score.concealed_ms -= score.fec_ms;
+    score.discarded = stats.late.get() + stats.dropped_full.get();
+    score.sent = trace.len() as u64;
+    score.lost = trace.iter().filter(|sent| sent.arrival.is_none()).count() as u64;
+    score.added = listener.played.iter().map(|(_, added)| *added as f32).collect();
+    Run { score, played: listener.played }
 }
 
-fn packet(sent: &Sent, now: Nanos) -> Packet {
-    let mut payload = [0x80; 160];
-    payload[..8].copy_from_slice(&sent.number.to_le_bytes());
-    let timestamp = (sent.number as u32).wrapping_mul(SampleRate::Hz8000.samples(20) as u32);
-    Packet::new(now, ModelCodec::Pcmu, sent.number as u16, timestamp, false, &payload)
-        .expect("160 bytes are a packet")
+fn packet(sent: &Sent, voice: &Voice, now: Nanos) -> Packet {
+    let timestamp = (sent.number * u64::from(voice.codec.rtp_clock()) / 50) as u32;
+    let payload = voice.payload(sent.number, sent.voiced);
+    Packet::new(now, voice.codec, sent.number as u16, timestamp, false, payload).expect("it fits a packet")
+}
+
+/// Hears frames one after the other and compares them with what was sent.
+struct Listener<'a> {
+    profile: &'a Profile,
+    trace: &'a [Sent],
+    clock: f64,
+    /// When which packet came, in that order.
+    came: &'a [(Nanos, usize)],
+    score: Score,
+    played: Vec<(f64, f64)>,
+    /// When what was sent so far has been heard, ms.
+    end: Option<f64>,
+    /// Where in the stream, in packets, the last real frame began, and whether somebody spoke in it.
+    last: (f64, bool),
+    /// Made up or empty since then, ms: it counts if the stream goes on.
+    missing_ms: f64,
+}
+
+impl<'a> Listener<'a> {
+    fn new(profile: &'a Profile, trace: &'a [Sent], codec: ModelCodec, came: &'a [(Nanos, usize)]) -> Self {
+        Self {
+            profile,
+            trace,
+            clock: f64::from(codec.rtp_clock()),
+            came,
+            score: Score::default(),
+            played: Vec::with_capacity(trace.len()),
+            end: None,
+            last: (0.0, false),
+            missing_ms: 0.0,
+        }
+    }
+
+    fn hear(&mut self, sent: Nanos, born: Nanos, source: u32) {
+        let at = millis(sent);
+        let end = self.end.unwrap_or(at);
+        let heard = at.max(end);
+        let gap = heard - end;
+        self.end = Some(heard + PACKET_MS);
+        let Ok(packet) = self.came.binary_search_by_key(&born, |came| came.0) else {
+            self.missing_ms += PACKET_MS + gap;
+            self.score.gap_ms += gap;
+            return;
+        };
+        let packet = self.came[packet].1;
+        let place = f64::from(source) * 50.0 / self.clock;
+        let advanced = place - self.last.0;
+        // Silence that was here and is shorter now: what is left of it is heard as a hole, which it was.
+        let silence = (self.last.0 as usize + 1..packet)
+            .filter(|i| self.trace[*i].arrival.is_some() && !self.trace[*i].voiced)
+            .count();
+        let hole = (gap - silence as f64 * PACKET_MS).max(0.0);
+        let was_here = millis(born) <= end;
+        if was_here && !self.last.1 {
+            self.score.stretched_ms += hole; // a pause became longer
+        } else {
+            self.missing_ms += hole;
+            self.score.gap_ms += hole;
+        }
+        if self.missing_ms == 0.0 && self.last.1 && (1.0..1.9).contains(&advanced) {
+            self.score.stretched_ms += (advanced - 1.0) * PACKET_MS;
+        }
+        self.score.concealed_ms += std::mem::take(&mut self.missing_ms);
+        let spoken = place * PACKET_MS / (1.0 + self.profile.drift_ppm * 1e-6);
+        self.played.push((spoken, heard - spoken - self.profile.base_ms));
+        self.last = (place, self.trace[packet].voiced);
+    }
 }

@@ -12,7 +12,9 @@ pub struct Score {
     pub concealed_ms: f64,
     /// Of that, time in which there was nothing, not even something made up, ms.
     pub gap_ms: f64,
-    /// Delay gained by waiting and lost by catching up without either, ms: NetEq's stretching.
+    /// Of what was lost, recovered from copies in the packets after, ms.
+    pub fec_ms: f64,
+    /// Voice that was shortened, and pauses that became longer, ms: NetEq's stretching.
     pub stretched_ms: f64,
     /// Packets that came too late, or went because the buffer was too deep.
     pub discarded: u64,
@@ -25,6 +27,7 @@ impl Score {
         self.lost += other.lost;
         self.concealed_ms += other.concealed_ms;
         self.gap_ms += other.gap_ms;
+        self.fec_ms += other.fec_ms;
         self.stretched_ms += other.stretched_ms;
         self.discarded += other.discarded;
     }
@@ -57,6 +60,10 @@ impl Score {
 
     pub fn stretched(&self) -> f64 {
         self.share(self.stretched_ms)
+    }
+
+    pub fn recovered(&self) -> f64 {
+        self.share(self.fec_ms)
     }
 
     /// Lost on the wire, %.

@@ -47,16 +47,18 @@ pub fn picture(profiles: &[&str], series: &[Series]) -> String {
              <text x=\"{}\" y=\"{}\" text-anchor=\"end\">%</text>\n",
             top - 6.0,
             left + w,
-            top + h + 12.0,
+            top + h + 16.0,
             left - 3.0,
             top + 6.0,
             left - 3.0,
             top + 18.0,
         ));
-        for one in series {
+        for (n, one) in series.iter().enumerate() {
             let (x, y) = one.points[i];
+            // Smaller on top of larger, so that none is hidden by its equal.
+            let r = 6.0 - 0.8 * n as f64;
             put(format_args!(
-                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\" fill=\"{}\" fill-opacity=\".85\">\
+                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{r:.1}\" fill=\"{}\" fill-opacity=\".85\">\
                  <title>{} {profile}: {x:.1} ms, {y:.3} %</title></circle>\n",
                 left + x / x_max * w,
                 top + h - y / y_max * h,

@@ -20,6 +20,8 @@ use crate::worker::Link;
 
 /// Commands that may wait. A call sees a handful in a minute.
 const COMMANDS: usize = 32;
+/// What the encoder makes of 20 ms at most, at its highest bitrate (128 kbit/s).
+const UPLINK_PACKET_BYTES: usize = 320;
 /// Why making the codecs cannot fail.
 const TAKEN: &str =
     "libopus takes each of our rates, and the encoder clamps its settings to what libopus takes";
@@ -68,10 +70,11 @@ pub fn call(
     let shared = Arc::new(Shared::default());
     let stats = Arc::new(CallStats::default());
     let commands = Arc::new(ArrayQueue::new(COMMANDS));
-    let (uplink_in, from_media) = ring::ring(ring::UPLINK_IN_MS);
-    let (to_model, uplink_out) = ring::ring(ring::UPLINK_OUT_MS);
+    let frame_bytes = config.media.frame_bytes();
+    let (uplink_in, from_media) = ring::ring_of(ring::UPLINK_IN_MS, frame_bytes);
+    let (to_model, uplink_out) = ring::ring_of(ring::UPLINK_OUT_MS, UPLINK_PACKET_BYTES);
     let (downlink_in, from_model) = ring::ring(ring::DOWNLINK_IN_MS);
-    let (to_media, downlink_out) = ring::ring(ring::DOWNLINK_OUT_MS);
+    let (to_media, downlink_out) = ring::ring_of(ring::DOWNLINK_OUT_MS, frame_bytes);
     let slot = Slot {
         uplink: Uplink::new(config.media, config.codec, &config.opus).expect(TAKEN),
         downlink: Downlink::new(config.media, config.jitter).expect(TAKEN),

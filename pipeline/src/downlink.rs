@@ -112,7 +112,7 @@ impl Downlink {
             generation: 0,
             far_end: Nanos(0),
             time: 0,
-            stage: Stage::new(),
+            stage: Stage::new(format.frame_bytes()),
         })
     }
 

@@ -21,7 +21,8 @@
 //! 1. No allocation and no free. Calls are built outside, handed in by ring, handed back by ring and freed outside.
 //! 2. No lock and no wait, but the one in `thread.rs`. No system call but that wait and the clock.
 //! 3. No log and no clock: the time is an argument, what happened is a counter in [`CallStats`].
-//! 4. What rides a ring is `Copy` and of fixed size. Every queue is bounded and says its length in milliseconds.
+//! 4. What rides a ring is `Copy`: a head of fixed size and a payload of bytes. Every queue is bounded and says its length in
+//!    milliseconds; its memory is that of the bytes it may hold, not of the largest payload times its places.
 //! 5. Work per call and wake is bounded, so that a flooding call cannot starve its neighbours.
 //! 6. A panic in one call's slot ends that call alone; its ports see `closed`.
 //!
@@ -29,6 +30,7 @@
 //! repository's `tests/no_alloc.rs` runs minutes of impaired audio under an allocator that counts.
 
 mod call;
+mod cells;
 pub mod conceal;
 pub mod delay;
 mod downlink;

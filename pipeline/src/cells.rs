@@ -3,8 +3,8 @@
 //! A place for each payload at its largest would be eight times what speech needs; a circle of bytes could not be emptied
 //! out of order. Cells waste half of one a payload, cannot be fragmented, and take and give in a bounded number of steps.
 
-/// Bytes of a cell: 20 ms of G.711 are two and a half. Smaller wastes less of the last one and takes more steps.
-pub(crate) const CELL_BYTES: usize = 64;
+/// Bytes of a cell: 20 ms of G.711 are five, of Opus two or three. Larger wastes more of the last one; smaller takes more steps.
+pub(crate) const CELL_BYTES: usize = 32;
 /// Ends a chain.
 const NONE: u16 = u16::MAX;
 
@@ -93,7 +93,7 @@ mod tests {
         let payload = |len: usize, seed: usize| (0..len).map(|i| (i * 31 + seed) as u8).collect::<Vec<_>>();
         let mut held: Vec<(Vec<u8>, Chain)> = Vec::new();
         for round in 0..2_000 {
-            let len = [0, 1, 63, 64, 65, 160, 500][round * 5 % 7];
+            let len = [0, 1, 31, 32, 33, 80, 250][round * 5 % 7];
             let bytes = payload(len, round);
             match cells.put(&bytes) {
                 Some(chain) => held.push((bytes, chain)),

@@ -219,7 +219,7 @@ impl Item for MediaFrame {
 impl Item for Packet {
     type Head = Packet<()>;
     const MAX_BYTES: usize = PACKET_BYTES;
-    const USUAL_BYTES: usize = 200;
+    const USUAL_BYTES: usize = 160;
 
     fn head(&self) -> Self::Head {
         self.with(())

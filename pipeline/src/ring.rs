@@ -63,8 +63,8 @@ pub trait Item: Sized {
     type Head: Copy + Send;
     /// The longest payload.
     const MAX_BYTES: usize;
-    /// What a payload of 20 ms has at most, unless its ring is told otherwise: a longer one takes the room of several. Frames: a
-    /// telephone's. Packets: 80 kbit/s, which is G.711 or three times what Opus needs for speech.
+    /// What a payload of 20 ms has at most, unless its ring is told otherwise; a longer one takes the room of several. G.711's 64
+    /// kbit/s are more than twice what Opus needs for speech.
     const USUAL_BYTES: usize;
 
     /// The head.

@@ -7,9 +7,9 @@ use crate::units::{Nanos, Ticks};
 
 /// Packets held. With 20 ms packets this is far beyond the delay limit; it bounds memory against shorter ones.
 pub const CAPACITY: usize = 64;
-/// Payload held, bytes: 64 packets of G.711, or the longest delay allowed (300 ms) of Opus at 430 kbit/s, five times what speech is
-/// sent at. A packet beyond it is refused, and concealed as if it had been lost.
-const PAYLOAD_BYTES: usize = 16_384;
+/// Payload held, bytes: as many packets of G.711, or the longest delay allowed (300 ms) of Opus at 270 kbit/s, several times what
+/// speech is sent at. A packet beyond it is refused, and concealed as if it had been lost.
+const PAYLOAD_BYTES: usize = CAPACITY * 160;
 
 /// A packet's place in the stream.
 pub(crate) struct Entry {

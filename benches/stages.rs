@@ -113,7 +113,7 @@ fn jitter_stages(criterion: &mut Criterion) {
         seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (seed >> 33) % 5_000_000
     };
-    let mut estimator = DelayEstimator::new(0.995, Duration::from_millis(10), Duration::from_millis(300));
+    let mut estimator = DelayEstimator::new(Duration::from_millis(10), Duration::from_millis(300));
     criterion.bench_function("jitter/delay_estimate", |b| {
         b.iter(|| {
             estimator.handle_arrival(jitter() as i64, Ticks::from_millis(20));

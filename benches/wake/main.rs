@@ -30,7 +30,9 @@ fn main() {
             }
         }
         println!("\n### A beat of 20 ms, {machine}\n");
-        println!("| waits by | priority | late p50 µs | late p99 µs | CPU µs a beat |\n|---|---|---|---|---|");
+        println!(
+            "| waits by | priority | late p50 µs | late p99 µs | CPU µs a beat |\n|---|---|---|---|---|"
+        );
         for real_time in [false, true] {
             for way in timer::WAYS {
                 timer::measure(way, real_time, cell);

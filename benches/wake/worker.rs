@@ -80,9 +80,9 @@ fn measure(pace: Duration, codec: ModelCodec, calls: usize, length: Duration) {
             sleep_until(begin + frame * 20_000_000 + slot * 500_000);
             for (i, ports) in ports.iter_mut().enumerate().skip(slot as usize).step_by(40) {
                 let at = (frame as usize + i * 37) % speech.said.len();
-                let _ = ports.media.push(
-                    MediaFrame::new(now(), frame * 160, &speech.said[at]).expect("160 bytes fit"),
-                );
+                let _ = ports
+                    .media
+                    .push(MediaFrame::new(now(), frame * 160, &speech.said[at]).expect("160 bytes fit"));
                 let time = frame as u32 * (codec.rtp_clock() / 50);
                 let packet = Packet::new(now(), codec, frame as u16, time, false, &speech.replies[at]);
                 let _ = ports.model.push(packet.expect("a packet fits"));

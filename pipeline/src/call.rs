@@ -16,6 +16,7 @@ use crate::ring::{self, Bell, Full, Item as _, Reader, Writer};
 use crate::stats::CallStats;
 use crate::units::{Clock, Nanos};
 use crate::uplink::Uplink;
+use crate::wish::{self, Wish};
 use crate::worker::Link;
 
 /// Commands that may wait. A call sees a handful in a minute.
@@ -249,33 +250,34 @@ struct Shared {
     /// The control handle is gone.
     abandoned: AtomicBool,
     /// Uplink packets wait for room.
-    blocked: AtomicBool,
+    blocked: Wish,
     /// Downlink frames wait for room.
-    staged: AtomicBool,
+    staged: Wish,
     /// Nothing is due, so a packet must be announced.
-    hungry: AtomicBool,
+    hungry: Wish,
     /// See [`MediaPort::set_far_end`], ns. One number that stays true as time passes, so that it needs no lock and no renewal.
     far_end: AtomicU64,
 }
 
 impl Shared {
     fn ring(&self) {
-        if let Some(door) = self.door.get() {
+        let mut door = self.door.get();
+        if door.is_none() {
+            // The call may just be on its way to a worker. With the fence in `connect`, either the door is seen here, or the worker's
+            // first look sees what is rung for.
+            fence(Ordering::SeqCst);
+            door = self.door.get();
+        }
+        if let Some(door) = door {
             door.link.ring(door.index);
         }
     }
 
-    /// Rings if the audio side asked to be told. With `wait_for` this is the usual pair of store, fence, load on each
-    /// side, so that at least one of the two sees what the other did.
-    fn took(&self, asked: &AtomicBool) {
-        fence(Ordering::SeqCst);
-        if asked.load(Ordering::Relaxed) {
+    /// Rings if the audio side wishes to be told.
+    fn took(&self, wish: &Wish) {
+        if wish.is_set() {
             self.ring();
         }
-    }
-
-    fn wait_for(asked: &AtomicBool, wanted: bool) {
-        asked.store(wanted, Ordering::Relaxed);
     }
 
     fn is_closed(&self) -> bool {
@@ -296,6 +298,7 @@ impl CallSlot {
     /// From now on the ports ring at `link`. A call is given to one worker only, once.
     pub(crate) fn connect(&self, link: &Arc<Link>, index: usize) {
         let _ = self.0.shared.door.set(Door { link: Arc::clone(link), index });
+        fence(Ordering::SeqCst);
     }
 }
 
@@ -355,13 +358,12 @@ impl Slot {
         }
 
         let hungry = down.next == Nanos::MAX;
-        Shared::wait_for(&self.shared.hungry, hungry);
-        Shared::wait_for(&self.shared.blocked, up.blocked);
-        Shared::wait_for(&self.shared.staged, down.blocked);
+        self.shared.hungry.set(hungry);
+        self.shared.blocked.set(up.blocked);
+        self.shared.staged.set(down.blocked);
         let mut next = down.next.min(up.next);
         if hungry || up.blocked || down.blocked {
-            fence(Ordering::SeqCst);
-            // What changed before the flags were seen is not announced: looked at once more here.
+            wish::settle();
             let missed = (hungry && !self.from_model.is_empty())
                 || (up.blocked && self.to_model.free() >= crate::uplink::PACKETS_PER_FRAME)
                 || (down.blocked && self.to_media.free() > 0);

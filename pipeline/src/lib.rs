@@ -29,6 +29,7 @@
 //! `clippy.toml` bans the functions, [`forbid_alloc`] wraps every tick in builds with debug assertions, and the
 //! repository's `tests/no_alloc.rs` runs minutes of impaired audio under an allocator that counts.
 
+mod atomic;
 mod call;
 mod cells;
 pub mod conceal;
@@ -38,6 +39,8 @@ mod frame;
 pub mod g711;
 mod guard;
 pub mod jitter;
+mod load;
+mod news;
 pub mod opus;
 mod playout;
 pub mod resample;
@@ -52,6 +55,7 @@ mod thread;
 mod timeline;
 pub mod units;
 mod uplink;
+mod wish;
 mod worker;
 mod workers;
 
@@ -64,7 +68,7 @@ pub use guard::{GUARDED, GuardedAllocator, OnViolation, forbid_alloc, forbid_all
 pub use jitter::JitterConfig;
 pub use opus::{OpusConfig, OpusError};
 pub use ring::{Bell, Full, Silent};
-pub use rt::{Priority, cores};
+pub use rt::{Memory, Priority, cores};
 pub use stats::{AgeHistogram, CallStats, Counter};
 pub use thread::{Monotonic, now};
 pub use units::{Clock, Nanos, SampleRate, Ticks};

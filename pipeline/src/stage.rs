@@ -24,10 +24,7 @@ const CAPACITY: usize = (DOWNLINK_STAGE_MS / FRAME_MS) as usize;
 impl Stage {
     /// A stage for frames of `frame_bytes`.
     pub(crate) fn new(frame_bytes: usize) -> Self {
-        Self {
-            frames: VecDeque::with_capacity(CAPACITY),
-            audio: Cells::new(CAPACITY * cells(frame_bytes)),
-        }
+        Self { frames: VecDeque::with_capacity(CAPACITY), audio: Cells::new(CAPACITY * cells(frame_bytes)) }
     }
 
     /// Adds a frame. Returns whether another had to go for it: the oldest silent one, else the oldest.

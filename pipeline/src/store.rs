@@ -73,7 +73,9 @@ impl Store {
 
     /// The packet at a place that [`first`](Self::first) gave; it goes on waiting.
     pub(crate) fn packet(&mut self, place: usize) -> &Packet {
-        if let Some((entry, chain)) = self.entries[place].as_ref().and_then(|e| Some((e, e.payload.as_ref()?))) {
+        if let Some((entry, chain)) =
+            self.entries[place].as_ref().and_then(|e| Some((e, e.payload.as_ref()?)))
+        {
             self.current = Packet::filled(&entry.head, |bytes| self.payloads.read(chain, bytes));
         }
         &self.current
@@ -109,14 +111,22 @@ impl Store {
     }
 
     /// Puts a packet in its place, if its payload has room; says whether. The caller has made room for its number.
-    pub(crate) fn insert(&mut self, packet: &Packet, seq: i64, pos: Ticks, length: Ticks, fresh: bool) -> bool {
+    pub(crate) fn insert(
+        &mut self,
+        packet: &Packet,
+        seq: i64,
+        pos: Ticks,
+        length: Ticks,
+        fresh: bool,
+    ) -> bool {
         let place = place(seq);
         if self.entries[place].as_ref().is_some_and(Entry::waits) {
             debug_assert!(false, "no room was made for {seq}");
             return false;
         }
         let Some(payload) = self.payloads.put(packet.payload()) else { return false };
-        self.entries[place] = Some(Entry { head: packet.head(), payload: Some(payload), seq, pos, length, fresh });
+        self.entries[place] =
+            Some(Entry { head: packet.head(), payload: Some(payload), seq, pos, length, fresh });
         self.held += 1;
         true
     }
@@ -153,9 +163,11 @@ mod tests {
     fn payloads_are_bounded_in_bytes_and_come_back_whole() {
         let mut store = Store::new();
         let packet = |seq: i64| {
-            Packet::new(Nanos(seq as u64), ModelCodec::Opus, seq as u16, 0, false, &[seq as u8; 1275]).unwrap()
+            Packet::new(Nanos(seq as u64), ModelCodec::Opus, seq as u16, 0, false, &[seq as u8; 1275])
+                .unwrap()
         };
-        let held = (0..CAPACITY as i64).take_while(|seq| store.insert(&packet(*seq), *seq, Ticks(0), Ticks(1), false));
+        let held = (0..CAPACITY as i64)
+            .take_while(|seq| store.insert(&packet(*seq), *seq, Ticks(0), Ticks(1), false));
         assert_eq!(held.count(), PAYLOAD_BYTES / 1280, "the longest packets of Opus");
         assert_eq!(store.len(), PAYLOAD_BYTES / 1280);
         assert_eq!(store.packet(2).payload(), [2; 1275]);
@@ -164,6 +176,9 @@ mod tests {
         assert!(store.insert(&packet(30), 30, Ticks(0), Ticks(1), false), "there is room again");
         store.clear();
         let small = Packet::new(Nanos(0), ModelCodec::Pcmu, 0, 0, false, &[9; 160]).unwrap();
-        assert!((100..164).all(|seq| store.insert(&small, seq, Ticks(0), Ticks(1), false)), "every place with G.711");
+        assert!(
+            (100..164).all(|seq| store.insert(&small, seq, Ticks(0), Ticks(1), false)),
+            "every place with G.711"
+        );
     }
 }

@@ -52,7 +52,7 @@ mod broken {
 /// The agreements, once for each make of the files.
 macro_rules! agreements {
     ($make:ident) => {
-        mod $make {
+        pub mod $make {
             use super::super::$make::news::News;
             use super::super::$make::wish::{self, Wish};
             use loom::sync::Arc;

@@ -134,7 +134,12 @@ fn a_mark_brings_what_it_was_set_for() {
 
 #[test]
 fn orders_that_are_too_weak_are_found() {
-    for broken in [try_all::broken::nothing_is_slept_on, try_all::broken::a_mark_brings_what_it_was_set_for] {
-        assert!(catch_unwind(AssertUnwindSafe(broken)).is_err(), "loom found nothing wrong");
+    let cases: [(fn(), &str); 2] = [
+        (try_all::broken::nothing_is_slept_on, "the audio thread sleeps on what it waits for"),
+        (try_all::broken::a_mark_brings_what_it_was_set_for, "an empty ring"),
+    ];
+    for (broken, expected) in cases {
+        let found = catch_unwind(AssertUnwindSafe(broken)).expect_err("loom found nothing wrong");
+        assert_eq!(found.downcast_ref::<&str>(), Some(&expected));
     }
 }

@@ -31,7 +31,7 @@ pub struct WorkersConfig {
     /// Spin so long before sleeping and before a deadline: trades CPU for some 70 µs of wake-up. Default: none.
     pub spin: Duration,
     /// With so many calls that there is always something to do, look at them once in this time. Shorter costs more wakes, of the
-    /// audio thread and of the sockets' tasks that wake it; longer adds up to as much delay each way. Default: 1 ms; zero: no pace.
+    /// audio thread and of the sockets' tasks that wake it; longer adds up to as much delay each way. Default: 0.5 ms; zero: no pace.
     pub pace: Duration,
     /// Calls that one thread takes.
     pub calls_per_worker: usize,
@@ -45,7 +45,7 @@ impl Default for WorkersConfig {
             priority: true,
             lock_memory: true,
             spin: Duration::ZERO,
-            pace: Duration::from_millis(1),
+            pace: Duration::from_micros(500),
             calls_per_worker: 256,
         }
     }

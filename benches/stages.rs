@@ -1,4 +1,5 @@
 //! Each stage of the audio path alone, 20 ms at a time.
+#![allow(clippy::disallowed_macros)] // text for people, off the audio road
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -4,6 +4,8 @@
 //! Rings and the queues that slots travel by are rtrb's and crossbeam's, tried there; here a ring is a counter with the ordering
 //! that rtrb promises. What the caller's far end holds is one number and takes part in no agreement.
 
+#![allow(clippy::duplicate_mod)] // that is the point
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The files as they are.

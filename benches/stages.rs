@@ -1,4 +1,5 @@
 //! Each stage of the audio path alone, 20 ms at a time.
+#![allow(clippy::disallowed_macros)] // text for people, off the audio road
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -10,7 +11,10 @@ use pipeline::g711::{self, Law};
 use pipeline::jitter::JitterBuffer;
 use pipeline::opus::{Decoder, Encoder};
 use pipeline::resample::Resampler;
-use pipeline::{JitterConfig, ModelCodec, Nanos, OpusConfig, Packet, SampleRate, Ticks};
+use pipeline::{
+    CallStats, Downlink, JitterConfig, MediaFormat, MediaFrame, ModelCodec, Nanos, OpusConfig, Packet,
+    SampleRate, Ticks, Uplink,
+};
 
 #[path = "signal/mod.rs"]
 mod signal;
@@ -113,7 +117,7 @@ fn jitter_stages(criterion: &mut Criterion) {
         seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (seed >> 33) % 5_000_000
     };
-    let mut estimator = DelayEstimator::new(0.995, Duration::from_millis(10), Duration::from_millis(300));
+    let mut estimator = DelayEstimator::new(Duration::from_millis(10), Duration::from_millis(300));
     criterion.bench_function("jitter/delay_estimate", |b| {
         b.iter(|| {
             estimator.handle_arrival(jitter() as i64, Ticks::from_millis(20));
@@ -138,5 +142,49 @@ fn jitter_stages(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, g711_stages, opus_stages, resample_stages, jitter_stages);
+/// Each direction whole, from a frame to a packet and back, without rings or threads.
+fn chains(criterion: &mut Criterion) {
+    let stats = CallStats::default();
+    let (frames, format) = (utterance(SampleRate::Hz8000), MediaFormat::default());
+    let said: Vec<[u8; 160]> = frames
+        .iter()
+        .map(|pcm| {
+            let mut codes = [0; 160];
+            g711::encode(Law::Mu, pcm, &mut codes);
+            codes
+        })
+        .collect();
+    let opus = encoded(SampleRate::Hz8000, &OpusConfig::default());
+    for (name, codec) in [("opus", ModelCodec::Opus), ("pcmu", ModelCodec::Pcmu)] {
+        let mut uplink = Uplink::new(format, codec, &OpusConfig::default()).expect("the defaults are valid");
+        let mut i = 0_u64;
+        criterion.bench_function(&format!("chain/uplink/{name}"), |b| {
+            b.iter(|| {
+                let frame = MediaFrame::new(Nanos(i * 20_000_000), i * 160, &said[i as usize % said.len()]);
+                i += 1;
+                let mut bytes = 0;
+                uplink.handle_frame(&frame.expect("160 bytes fit"), &stats, |p| bytes = p.payload().len());
+                bytes
+            });
+        });
+        let mut downlink = Downlink::new(format, JitterConfig::default()).expect("the rate is one of ours");
+        let mut i = 0_u64;
+        criterion.bench_function(&format!("chain/downlink/{name}"), |b| {
+            b.iter(|| {
+                let at = Nanos(1_000_000_000 + i * 20_000_000);
+                let payload = match codec {
+                    ModelCodec::Opus => &opus[i as usize % opus.len()][..],
+                    _ => &said[i as usize % said.len()][..],
+                };
+                let time = i as u32 * (codec.rtp_clock() / 50);
+                let packet = Packet::new(at, codec, i as u16, time, false, payload).expect("it fits");
+                downlink.handle_packet(&packet, &stats);
+                i += 1;
+                downlink.poll(at + Duration::from_millis(15), &stats).map(|(frame, _)| frame.due)
+            });
+        });
+    }
+}
+
+criterion_group!(benches, g711_stages, opus_stages, resample_stages, jitter_stages, chains);
 criterion_main!(benches);

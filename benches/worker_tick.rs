@@ -108,7 +108,7 @@ fn worker_tick(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("worker_20ms");
     group.sample_size(20).measurement_time(Duration::from_secs(4));
     for (name, codec) in [("opus", ModelCodec::Opus), ("g711", ModelCodec::Pcmu)] {
-        for calls in [1, 10, 100] {
+        for calls in [1, 10, 100, 300] {
             let mut load = Load::new(calls, codec);
             // The first seconds settle the jitter buffers and warm the caches.
             let out: u64 = (0..100).map(|_| load.frame()).sum();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use pipeline::{Priority, Workers, WorkersConfig};
+use pipeline::{Memory, Priority, Workers, WorkersConfig};
 use tokio::net::TcpListener;
 
 use crate::call::{Inbound, task};
@@ -122,7 +122,14 @@ impl Bridge {
                 }
                 Priority::Unsupported => "normal priority (no other known on this system)".to_owned(),
             };
-            format!("{core}, {priority}, up to {} calls", load.capacity)
+            let memory = match load.memory {
+                Memory::Pageable => "memory not locked",
+                Memory::Locked => "memory locked",
+                Memory::Limited => "memory not locked (not allowed: raise RLIMIT_MEMLOCK to unlimited)",
+                Memory::Denied(_) => "memory not locked (refused by the system)",
+                Memory::Unsupported => "memory not locked (no way known on this system)",
+            };
+            format!("{core}, {priority}, {memory}, up to {} calls", load.capacity)
         };
         self.deps.workers.load().into_iter().map(place).collect::<Vec<_>>().join("; ")
     }

@@ -87,7 +87,10 @@ impl Downlink {
                         .expect("rubato converts between any two of our rates"),
                 ),
             },
-            narrow: Samples::new(SampleRate::Hz8000.samples(PCM_MS)),
+            narrow: Samples::new(match format.rate {
+                SampleRate::Hz8000 => 0,
+                _ => SampleRate::Hz8000.samples(PCM_MS),
+            }),
             pcm: Samples::new(format.rate.samples(PCM_MS + FRAME_MS)),
             ready: Nanos(0),
             born: Nanos(0),
@@ -104,7 +107,7 @@ impl Downlink {
             underway: 0,
             room: 0,
             time: 0,
-            stage: Stage::new(),
+            stage: Stage::new(format.frame_bytes()),
         })
     }
 

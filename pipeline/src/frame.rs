@@ -1,7 +1,10 @@
-//! What rides the rings: `Copy`, of fixed size, and carrying when it was born.
+//! What rides the rings: an item of `Copy` that carries when it was born, and room for the largest payload.
+//!
+//! Only what is being worked on has that room. Queues keep the head and the bytes that there are ([`crate::ring`]).
 
 use std::fmt;
 
+use crate::ring::Item;
 use crate::units::{Nanos, SampleRate};
 
 /// Length of a frame: what Twilio sends and RTP carries. Longer would add its length to the delay; shorter would
@@ -73,8 +76,10 @@ impl ModelCodec {
 /// A piece of audio on the media side, 1 to [`MEDIA_BYTES`] bytes, usually 20 ms.
 ///
 /// Upward it is what a media message carried. Downward it is exactly 20 ms.
+///
+/// `MediaFrame<()>` is its head alone: what a queue keeps of it beside the audio.
 #[derive(Clone, Copy)]
-pub struct MediaFrame {
+pub struct MediaFrame<Audio = [u8; MEDIA_BYTES]> {
     /// Up: when the message was read. Down: when the packet it came from arrived (if concealed: the call's beat).
     pub born: Nanos,
     /// Down: when the jitter buffer wanted it out. Up: unused, equal to `born`.
@@ -86,7 +91,15 @@ pub struct MediaFrame {
     /// Down: which flush it follows. A reader drops frames of an older generation than the one it last asked for.
     pub generation: u32,
     len: u16,
-    data: [u8; MEDIA_BYTES],
+    data: Audio,
+}
+
+impl<Audio> MediaFrame<Audio> {
+    /// The frame with other contents.
+    fn with<Other>(&self, data: Other) -> MediaFrame<Other> {
+        let Self { born, due, time, source, generation, len, .. } = *self;
+        MediaFrame { born, due, time, source, generation, len, data }
+    }
 }
 
 impl MediaFrame {
@@ -119,8 +132,10 @@ impl MediaFrame {
 }
 
 /// An RTP packet's payload with the header fields that matter.
+///
+/// `Packet<()>` is its head alone: what a queue keeps of it beside the payload.
 #[derive(Clone, Copy)]
-pub struct Packet {
+pub struct Packet<Payload = [u8; PACKET_BYTES]> {
     /// Down: when it arrived. Up: when the youngest media frame in it was born.
     pub born: Nanos,
     /// What the payload is.
@@ -132,7 +147,15 @@ pub struct Packet {
     /// First packet of a talkspurt (RFC 3551, 4.1); up: the first, and the first after a gap.
     pub marker: bool,
     len: u16,
-    data: [u8; PACKET_BYTES],
+    data: Payload,
+}
+
+impl<Payload> Packet<Payload> {
+    /// The packet with other contents.
+    fn with<Other>(&self, data: Other) -> Packet<Other> {
+        let Self { born, codec, seq, timestamp, marker, len, .. } = *self;
+        Packet { born, codec, seq, timestamp, marker, len, data }
+    }
 }
 
 impl Packet {
@@ -175,8 +198,48 @@ impl Packet {
     }
 }
 
+impl Item for MediaFrame {
+    type Head = MediaFrame<()>;
+    const MAX_BYTES: usize = MEDIA_BYTES;
+    const USUAL_BYTES: usize = 160;
+
+    fn head(&self) -> Self::Head {
+        self.with(())
+    }
+
+    fn payload(&self) -> &[u8] {
+        self.payload()
+    }
+
+    fn filled(head: &Self::Head, fill: impl FnOnce(&mut [u8])) -> Self {
+        let mut frame = head.with([0; MEDIA_BYTES]);
+        fill(frame.payload_mut());
+        frame
+    }
+}
+
+impl Item for Packet {
+    type Head = Packet<()>;
+    const MAX_BYTES: usize = PACKET_BYTES;
+    const USUAL_BYTES: usize = 160;
+
+    fn head(&self) -> Self::Head {
+        self.with(())
+    }
+
+    fn payload(&self) -> &[u8] {
+        self.payload()
+    }
+
+    fn filled(head: &Self::Head, fill: impl FnOnce(&mut [u8])) -> Self {
+        let mut packet = head.with([0; PACKET_BYTES]);
+        fill(&mut packet.data[..usize::from(head.len)]);
+        packet
+    }
+}
+
 // What callers say stays out of logs: only the shape is shown.
-impl fmt::Debug for MediaFrame {
+impl<Audio> fmt::Debug for MediaFrame<Audio> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MediaFrame")
             .field("time", &self.time)
@@ -186,7 +249,7 @@ impl fmt::Debug for MediaFrame {
     }
 }
 
-impl fmt::Debug for Packet {
+impl<Payload> fmt::Debug for Packet<Payload> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Packet")
             .field("codec", &self.codec)

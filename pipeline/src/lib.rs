@@ -21,14 +21,17 @@
 //! 1. No allocation and no free. Calls are built outside, handed in by ring, handed back by ring and freed outside.
 //! 2. No lock and no wait, but the one in `thread.rs`. No system call but that wait and the clock.
 //! 3. No log and no clock: the time is an argument, what happened is a counter in [`CallStats`].
-//! 4. What rides a ring is `Copy` and of fixed size. Every queue is bounded and says its length in milliseconds.
+//! 4. What rides a ring is `Copy`: a head of fixed size and a payload of bytes. Every queue is bounded and says its length in
+//!    milliseconds; its memory is that of the bytes it may hold, not of the largest payload times its places.
 //! 5. Work per call and wake is bounded, so that a flooding call cannot starve its neighbours.
 //! 6. A panic in one call's slot ends that call alone; its ports see `closed`.
 //!
 //! `clippy.toml` bans the functions, [`forbid_alloc`] wraps every tick in builds with debug assertions, and the
 //! repository's `tests/no_alloc.rs` runs minutes of impaired audio under an allocator that counts.
 
+mod atomic;
 mod call;
+mod cells;
 pub mod conceal;
 pub mod delay;
 mod downlink;
@@ -36,6 +39,8 @@ mod frame;
 pub mod g711;
 mod guard;
 pub mod jitter;
+mod load;
+mod news;
 pub mod opus;
 mod player;
 mod playout;
@@ -52,6 +57,7 @@ mod thread;
 mod timeline;
 pub mod units;
 mod uplink;
+mod wish;
 mod worker;
 mod workers;
 
@@ -64,7 +70,7 @@ pub use guard::{GUARDED, GuardedAllocator, OnViolation, forbid_alloc, forbid_all
 pub use jitter::JitterConfig;
 pub use opus::{OpusConfig, OpusError};
 pub use ring::{Bell, Full, Silent};
-pub use rt::{Priority, cores};
+pub use rt::{Memory, Priority, cores};
 pub use stats::{AgeHistogram, CallStats, Counter};
 pub use thread::{Monotonic, now};
 pub use units::{Clock, Nanos, SampleRate, Ticks};

@@ -15,6 +15,9 @@ pub const MAX_PACKET: Ticks = Ticks::from_millis(120);
 /// libopus' own look-ahead in VOIP mode: the only delay the codec adds. 2.5 ms with [`OpusConfig::low_delay`].
 pub const LOOKAHEAD_US: u32 = 6_500;
 
+/// The highest bitrate the encoder is set to, bits a second.
+pub const MAX_BITRATE: u32 = 128_000;
+
 /// How the encoder is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpusConfig {
@@ -82,7 +85,7 @@ impl Encoder {
         // SAFETY: the block is as large as libopus asked for and aligned to 8.
         check(unsafe { opus_sys::opus_encoder_init(encoder.as_mut(), rate.hz() as i32, 1, application) })?;
         for (request, value) in [
-            (opus_sys::OPUS_SET_BITRATE_REQUEST, config.bitrate.clamp(6_000, 128_000) as c_int),
+            (opus_sys::OPUS_SET_BITRATE_REQUEST, config.bitrate.clamp(6_000, MAX_BITRATE) as c_int),
             (opus_sys::OPUS_SET_COMPLEXITY_REQUEST, c_int::from(config.complexity.min(10))),
             (opus_sys::OPUS_SET_SIGNAL_REQUEST, opus_sys::OPUS_SIGNAL_VOICE),
             (opus_sys::OPUS_SET_INBAND_FEC_REQUEST, c_int::from(config.fec)),

@@ -9,7 +9,8 @@
 //! | `downlink_in` | model's peer → audio thread | [`DOWNLINK_IN_MS`] of 20 ms packets | the push is refused and counted |
 //! | `downlink_out` | audio thread → media socket | [`DOWNLINK_OUT_MS`] | frames wait in a stage of [`DOWNLINK_STAGE_MS`]; that full, the oldest silent one goes, else the oldest |
 //!
-//! Lengths are in milliseconds of 20 ms frames, because time is what a queue costs the caller.
+//! Lengths are in milliseconds of 20 ms frames, because time is what a queue costs the caller. Memory is another matter: a ring has
+//! so many places for heads, and room for as many payloads of the *usual* size in a row of bytes. The largest may be eight times that.
 
 use std::fmt;
 
@@ -56,87 +57,163 @@ impl Bell for Silent {
     fn ring(&self) {}
 }
 
-/// The writing end.
-pub struct Writer<T>(rtrb::Producer<T>);
+/// What can ride a ring: a head of fixed size and a payload of bytes.
+pub trait Item: Sized {
+    /// Everything but the payload.
+    type Head: Copy + Send;
+    /// The longest payload.
+    const MAX_BYTES: usize;
+    /// What a payload of 20 ms has at most, unless its ring is told otherwise; a longer one takes the room of several. G.711's 64
+    /// kbit/s are more than twice what Opus needs for speech.
+    const USUAL_BYTES: usize;
 
-/// The reading end.
-pub struct Reader<T>(rtrb::Consumer<T>);
+    /// The head.
+    fn head(&self) -> Self::Head;
 
-/// A ring that holds `ms` milliseconds of 20 ms items.
-pub fn ring<T: Copy + Send>(ms: u32) -> (Writer<T>, Reader<T>) {
-    let (writer, reader) = rtrb::RingBuffer::new((ms / FRAME_MS) as usize);
-    (Writer(writer), Reader(reader))
+    /// The payload.
+    fn payload(&self) -> &[u8];
+
+    /// The item of this head, whose payload `fill` writes into as many bytes as it had.
+    fn filled(head: &Self::Head, fill: impl FnOnce(&mut [u8])) -> Self;
 }
 
-impl<T: Copy> Writer<T> {
+/// The writing end.
+pub struct Writer<T: Item> {
+    heads: rtrb::Producer<T::Head>,
+    /// The payloads, one behind the other. A head is pushed after its bytes and popped before them, so that whoever sees it sees them.
+    bytes: rtrb::Producer<u8>,
+    usual_bytes: usize,
+}
+
+/// The reading end.
+pub struct Reader<T: Item> {
+    heads: rtrb::Consumer<T::Head>,
+    bytes: rtrb::Consumer<u8>,
+}
+
+/// A ring that holds `ms` milliseconds of 20 ms items of the usual size.
+pub fn ring<T: Item>(ms: u32) -> (Writer<T>, Reader<T>) {
+    ring_of(ms, T::USUAL_BYTES)
+}
+
+/// A ring that holds `ms` milliseconds of 20 ms items with `usual_bytes` of payload each. Its memory is that and the heads.
+pub fn ring_of<T: Item>(ms: u32, usual_bytes: usize) -> (Writer<T>, Reader<T>) {
+    let items = (ms / FRAME_MS) as usize;
+    let (heads_in, heads_out) = rtrb::RingBuffer::new(items);
+    let (bytes_in, bytes_out) = rtrb::RingBuffer::new((items * usual_bytes).max(T::MAX_BYTES));
+    (Writer { heads: heads_in, bytes: bytes_in, usual_bytes }, Reader { heads: heads_out, bytes: bytes_out })
+}
+
+impl<T: Item> Writer<T> {
     /// Puts an item in, or refuses it.
     pub fn push(&mut self, item: T) -> Result<(), Full> {
-        self.0.push(item).map_err(|_| Full)
+        if self.heads.is_full() {
+            return Err(Full);
+        }
+        self.bytes.push_entire_slice(item.payload()).map_err(|_| Full)?;
+        // Only this end makes it fuller, so there is still a place.
+        self.heads.push(item.head()).map_err(|_| Full)
     }
 
-    /// Items that can be pushed now.
+    /// Items of the usual size that can be pushed now.
     pub fn free(&self) -> usize {
-        self.0.slots()
+        self.heads.slots().min(self.bytes.slots() / self.usual_bytes)
     }
 
     /// Whether everything that was pushed has been popped.
     pub fn is_empty(&self) -> bool {
-        self.0.slots() == self.0.buffer().capacity()
+        self.heads.slots() == self.heads.buffer().capacity()
     }
 
     /// Whether the reader is gone.
     pub fn is_abandoned(&self) -> bool {
-        self.0.is_abandoned()
+        self.heads.is_abandoned()
     }
 }
 
-impl<T: Copy> Reader<T> {
+impl<T: Item> Reader<T> {
     /// Takes the oldest item.
     pub fn pop(&mut self) -> Option<T> {
-        self.0.pop().ok()
-    }
-
-    /// Looks at the oldest item.
-    pub fn peek(&self) -> Option<&T> {
-        self.0.peek().ok()
+        let head = self.heads.pop().ok()?;
+        Some(T::filled(&head, |payload| {
+            let taken = self.bytes.pop_entire_slice(payload);
+            debug_assert!(taken.is_ok(), "a head came before its payload");
+        }))
     }
 
     /// Items that can be popped now.
     pub fn len(&self) -> usize {
-        self.0.slots()
+        self.heads.slots()
     }
 
     /// Whether nothing is there.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.heads.is_empty()
     }
 
     /// Whether the writer is gone.
     pub fn is_abandoned(&self) -> bool {
-        self.0.is_abandoned()
+        self.heads.is_abandoned()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::{MEDIA_BYTES, MediaFrame, ModelCodec, PACKET_BYTES, Packet};
+    use crate::units::Nanos;
+
+    fn frame(time: u64, len: usize) -> MediaFrame {
+        MediaFrame::new(Nanos(time + 7), time, &vec![time as u8; len]).unwrap()
+    }
 
     #[test]
     fn a_full_ring_refuses_and_keeps_order() {
-        let (mut writer, mut reader) = ring::<u32>(3 * FRAME_MS);
+        let (mut writer, mut reader) = ring(3 * FRAME_MS);
         for i in 0..3 {
-            assert_eq!(writer.push(i), Ok(()));
+            assert_eq!(writer.push(frame(i, 160)), Ok(()));
         }
-        assert_eq!(writer.push(3), Err(Full));
-        assert_eq!(reader.len(), 3);
-        assert_eq!(reader.pop(), Some(0));
-        assert_eq!(writer.push(3), Ok(()));
-        assert_eq!(std::iter::from_fn(|| reader.pop()).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(writer.push(frame(3, 160)), Err(Full));
+        assert_eq!((reader.len(), writer.free()), (3, 0));
+        assert_eq!(reader.pop().map(|f| f.time), Some(0));
+        assert_eq!(writer.push(frame(3, 160)), Ok(()));
+        assert_eq!(std::iter::from_fn(|| reader.pop()).map(|f| f.time).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(writer.is_empty());
+    }
+
+    #[test]
+    fn items_of_any_length_come_out_as_they_went_in() {
+        let (mut writer, mut reader) = ring(200);
+        let (mut pushed, mut popped) = (0, 0);
+        for round in 0..5_000_u64 {
+            let len = 1 + (round * 7919) as usize % MEDIA_BYTES;
+            pushed += u64::from(writer.push(frame(pushed, if round % 3 == 0 { len } else { 160 })).is_ok());
+            if round % 4 > 0
+                && let Some(frame) = reader.pop()
+            {
+                assert_eq!((frame.time, frame.born), (popped, Nanos(popped + 7)));
+                assert!(!frame.payload().is_empty() && frame.payload().iter().all(|b| *b == popped as u8));
+                popped += 1;
+            }
+        }
+        assert!(popped > 3_000, "{popped}");
+    }
+
+    #[test]
+    fn the_longest_packet_takes_the_room_of_several() {
+        let packet =
+            |len| Packet::new(Nanos(0), ModelCodec::Opus, 0, 0, false, &[5; PACKET_BYTES][..len]).unwrap();
+        let (mut writer, mut reader) = ring(40);
+        assert_eq!(writer.push(packet(PACKET_BYTES)), Ok(()), "even the smallest ring takes one");
+        assert_eq!((writer.push(packet(1)), writer.free()), (Err(Full), 0));
+        assert_eq!(reader.pop().map(|p| p.payload().to_vec()), Some(vec![5; PACKET_BYTES]));
+        assert_eq!(writer.push(packet(0)), Ok(()));
+        assert_eq!(reader.pop().map(|p| p.payload().len()), Some(0));
     }
 
     #[test]
     fn each_end_sees_the_other_go() {
-        let (writer, reader) = ring::<u32>(40);
+        let (writer, reader) = ring::<Packet>(40);
         assert!(!writer.is_abandoned());
         drop(reader);
         assert!(writer.is_abandoned());

@@ -1,4 +1,4 @@
-//! What the operating system can do for an audio thread: a core of its own, priority, cheap small numbers.
+//! What the operating system can do for an audio thread: a core of its own, priority, memory that stays, cheap small numbers.
 
 use std::sync::OnceLock;
 
@@ -61,6 +61,51 @@ pub(crate) fn raise_priority() -> Priority {
 pub(crate) fn raise_priority() -> Priority {
     let _ = (FIFO_PRIORITY, NICE);
     Priority::Unsupported
+}
+
+/// What came of asking for memory that is never taken away. It is asked for the whole process: audio threads run the same code and
+/// heap as the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// Not asked for.
+    Pageable,
+    /// Pages stay from their first use on.
+    Locked,
+    /// Not allowed: `RLIMIT_MEMLOCK` is finite and could not be raised. Under a finite limit allocations would fail at it, so
+    /// nothing was locked.
+    Limited,
+    /// The error number of the refusal.
+    Denied(i32),
+    /// This system has no way known here.
+    Unsupported,
+}
+
+/// Keeps this process' pages in memory from their first use on.
+///
+/// On first use (`MCL_ONFAULT`, Linux 4.4), not at once: every thread's stack of 2 MB would become resident whole. The price is that
+/// freed heap is not given back to the system either (`madvise` is refused on locked pages): the peak stays, and is used again.
+#[cfg(target_os = "linux")]
+pub(crate) fn lock_memory() -> Memory {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the kernel reads and writes the rlimit that is pointed to; mlockall takes no pointer.
+    unsafe {
+        if libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) != 0 {
+            libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit);
+        }
+        if limit.rlim_cur != libc::RLIM_INFINITY {
+            return Memory::Limited;
+        }
+        if libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) != 0 {
+            return Memory::Denied(std::io::Error::last_os_error().raw_os_error().unwrap_or(0));
+        }
+    }
+    Memory::Locked
+}
+
+/// Keeps this process' pages in memory.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn lock_memory() -> Memory {
+    Memory::Unsupported
 }
 
 /// Lets this thread's timed waits end when they should: by default Linux may round them up by 50 µs.

@@ -1,14 +1,21 @@
 //! The jitter buffer's shelf: packets by sequence number, a fixed number of places, nothing allocated after it is made.
 
-use crate::frame::Packet;
-use crate::units::Ticks;
+use crate::cells::{Cells, Chain, cells};
+use crate::frame::{ModelCodec, Packet};
+use crate::ring::Item as _;
+use crate::units::{Nanos, Ticks};
 
 /// Packets held. With 20 ms packets this is far beyond the delay limit; it bounds memory against shorter ones.
 pub const CAPACITY: usize = 64;
+/// Payload held, bytes: as many packets of G.711, or the longest delay allowed (300 ms) of Opus at 270 kbit/s, several times what
+/// speech is sent at. A packet beyond it is refused, and concealed as if it had been lost.
+const PAYLOAD_BYTES: usize = CAPACITY * 160;
 
-/// A packet with its place in the stream.
+/// A packet's place in the stream.
 pub(crate) struct Entry {
-    pub(crate) packet: Packet,
+    head: Packet<()>,
+    /// The payload, while it waits.
+    payload: Option<Chain>,
     /// Sequence number without wrap.
     pub(crate) seq: i64,
     /// Where it lies in media time.
@@ -16,18 +23,31 @@ pub(crate) struct Entry {
     pub(crate) length: Ticks,
     /// The stream starts afresh here: what is missing before is no loss.
     pub(crate) fresh: bool,
-    waiting: bool,
+}
+
+impl Entry {
+    fn waits(&self) -> bool {
+        self.payload.is_some()
+    }
 }
 
 /// Packets whose numbers span less than [`CAPACITY`].
 pub(crate) struct Store {
     entries: Box<[Option<Entry>]>,
+    payloads: Cells,
     held: usize,
+    /// The packet that is looked at.
+    current: Packet,
 }
 
 impl Store {
     pub(crate) fn new() -> Self {
-        Self { entries: (0..CAPACITY).map(|_| None).collect(), held: 0 }
+        Self {
+            entries: (0..CAPACITY).map(|_| None).collect(),
+            payloads: Cells::new(cells(PAYLOAD_BYTES)),
+            held: 0,
+            current: Packet::new(Nanos(0), ModelCodec::Opus, 0, 0, false, &[]).expect("nothing fits"),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -41,7 +61,7 @@ impl Store {
         }
         (from..from + CAPACITY as i64)
             .map(place)
-            .find(|at| self.entries[*at].as_ref().is_some_and(|entry| entry.waiting && entry.seq >= from))
+            .find(|at| self.entries[*at].as_ref().is_some_and(|entry| entry.waits() && entry.seq >= from))
     }
 
     /// What is at a place that [`first`](Self::first) gave, also after it was taken.
@@ -51,38 +71,64 @@ impl Store {
             .expect("first() gives occupied places, and they are overwritten, not emptied")
     }
 
-    /// The packet no longer waits; it can be looked at until its place is needed.
-    pub(crate) fn take(&mut self, place: usize) {
-        if let Some(entry) = self.entries[place].as_mut().filter(|entry| entry.waiting) {
-            entry.waiting = false;
+    /// The packet at a place that [`first`](Self::first) gave; it goes on waiting.
+    pub(crate) fn packet(&mut self, place: usize) -> &Packet {
+        if let Some((entry, chain)) =
+            self.entries[place].as_ref().and_then(|e| Some((e, e.payload.as_ref()?)))
+        {
+            self.current = Packet::filled(&entry.head, |bytes| self.payloads.read(chain, bytes));
+        }
+        &self.current
+    }
+
+    /// The packet at a place that [`first`](Self::first) gave; it waits no longer.
+    pub(crate) fn take(&mut self, place: usize) -> &Packet {
+        self.packet(place);
+        self.give_up(place);
+        &self.current
+    }
+
+    fn give_up(&mut self, place: usize) {
+        if let Some(chain) = self.entries[place].as_mut().and_then(|entry| entry.payload.take()) {
+            self.payloads.give_back(chain);
             self.held -= 1;
         }
     }
 
     /// Gives up all packets with numbers below `seq`; gives how many there were.
     pub(crate) fn drop_before(&mut self, seq: i64) -> u64 {
-        let mut dropped = 0;
-        for entry in self.entries.iter_mut().flatten().filter(|entry| entry.waiting && entry.seq < seq) {
-            entry.waiting = false;
-            dropped += 1;
+        let before = self.held;
+        for place in 0..CAPACITY {
+            if self.entries[place].as_ref().is_some_and(|entry| entry.seq < seq) {
+                self.give_up(place);
+            }
         }
-        self.held -= dropped;
-        dropped as u64
+        (before - self.held) as u64
     }
 
     pub(crate) fn clear(&mut self) {
         self.drop_before(i64::MAX);
     }
 
-    /// Puts a packet in its place. The caller has made room for its number.
-    pub(crate) fn insert(&mut self, packet: &Packet, seq: i64, pos: Ticks, length: Ticks, fresh: bool) {
-        let place = &mut self.entries[place(seq)];
-        if place.as_ref().is_some_and(|entry| entry.waiting) {
+    /// Puts a packet in its place, if its payload has room; says whether. The caller has made room for its number.
+    pub(crate) fn insert(
+        &mut self,
+        packet: &Packet,
+        seq: i64,
+        pos: Ticks,
+        length: Ticks,
+        fresh: bool,
+    ) -> bool {
+        let place = place(seq);
+        if self.entries[place].as_ref().is_some_and(Entry::waits) {
             debug_assert!(false, "no room was made for {seq}");
-            return;
+            return false;
         }
-        *place = Some(Entry { packet: *packet, seq, pos, length, fresh, waiting: true });
+        let Some(payload) = self.payloads.put(packet.payload()) else { return false };
+        self.entries[place] =
+            Some(Entry { head: packet.head(), payload: Some(payload), seq, pos, length, fresh });
         self.held += 1;
+        true
     }
 }
 
@@ -93,8 +139,6 @@ fn place(seq: i64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::ModelCodec;
-    use crate::units::Nanos;
 
     #[test]
     fn gives_the_oldest_first_and_forgets_what_was_taken() {
@@ -113,5 +157,28 @@ mod tests {
         store.insert(&packet, 65_541, Ticks(0), Ticks(1), false);
         assert_eq!(store.first(65_542), None);
         assert_eq!((store.drop_before(65_542), store.len()), (1, 0));
+    }
+
+    #[test]
+    fn payloads_are_bounded_in_bytes_and_come_back_whole() {
+        let mut store = Store::new();
+        let packet = |seq: i64| {
+            Packet::new(Nanos(seq as u64), ModelCodec::Opus, seq as u16, 0, false, &[seq as u8; 1275])
+                .unwrap()
+        };
+        let held = (0..CAPACITY as i64)
+            .take_while(|seq| store.insert(&packet(*seq), *seq, Ticks(0), Ticks(1), false));
+        assert_eq!(held.count(), PAYLOAD_BYTES / 1280, "the longest packets of Opus");
+        assert_eq!(store.len(), PAYLOAD_BYTES / 1280);
+        assert_eq!(store.packet(2).payload(), [2; 1275]);
+        assert_eq!(store.take(5).payload(), [5; 1275]);
+        assert_eq!(store.len(), PAYLOAD_BYTES / 1280 - 1);
+        assert!(store.insert(&packet(30), 30, Ticks(0), Ticks(1), false), "there is room again");
+        store.clear();
+        let small = Packet::new(Nanos(0), ModelCodec::Pcmu, 0, 0, false, &[9; 160]).unwrap();
+        assert!(
+            (100..164).all(|seq| store.insert(&small, seq, Ticks(0), Ticks(1), false)),
+            "every place with G.711"
+        );
     }
 }

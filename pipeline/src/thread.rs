@@ -10,7 +10,7 @@ use crossbeam::sync::Parker;
 use crate::guard::forbid_alloc;
 use crate::rt::{self, Priority};
 use crate::units::{Clock, Nanos};
-use crate::worker::{COALESCE, Link, Worker};
+use crate::worker::{Link, Worker};
 
 /// The monotonic clock (`CLOCK_MONOTONIC`): the one clock of the bridge; the network side stamps with it too.
 pub fn now() -> Nanos {
@@ -30,12 +30,16 @@ impl Clock for Monotonic {
     }
 }
 
+/// Ticks that may follow each other faster than the pace: an event of each of so many calls at the same moment is served at once.
+const BURST: u32 = 8;
+
 /// How a thread is set up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setup {
     pub(crate) core: Option<usize>,
     pub(crate) priority: bool,
     pub(crate) spin: Duration,
+    pub(crate) pace: Duration,
 }
 
 /// What came of it.
@@ -55,30 +59,67 @@ pub(crate) fn set_up(setup: Setup) -> Standing {
 }
 
 /// Serves calls until told to stop, then hands all of them back.
-pub(crate) fn run(mut worker: Worker, link: &Arc<Link>, parker: &Parker, spin: Duration) {
+pub(crate) fn run(mut worker: Worker, link: &Arc<Link>, parker: &Parker, setup: Setup) {
     let clock = Monotonic;
+    let mut pace = Pace { interval: setup.pace, next: Nanos(0) };
     while !link.stop.load(Ordering::Acquire) {
         let began = now();
         let deadline = forbid_alloc(|| worker.tick(&clock));
-        link.busy_ns.fetch_add(now().saturating_sub(began).as_nanos() as u64, Ordering::Relaxed);
-        link.steps.fetch_add(1, Ordering::Relaxed);
-        wait(link, parker, deadline, spin);
+        let ended = now();
+        link.load.record(began, ended);
+        if let Some(until) = pace.after(began, ended) {
+            sleep_until(until);
+        }
+        wait(link, parker, deadline, setup.spin);
     }
     worker.hand_back_all();
 }
 
+/// How often a worker looks at its calls when there is always something to do: each wake costs the thread, and whoever wakes it, some
+/// 5 µs, so with many calls it gathers what comes in an interval. With few nothing is held back (generic cell rate algorithm).
+struct Pace {
+    interval: Duration,
+    /// When the next tick would come at this pace.
+    next: Nanos,
+}
+
+impl Pace {
+    /// Until when to look away after a tick, if at all.
+    fn after(&mut self, began: Nanos, ended: Nanos) -> Option<Nanos> {
+        self.next = self.next.max(began) + self.interval;
+        let until = self.next - self.interval * BURST;
+        (until > ended).then_some(until)
+    }
+}
+
+/// Sleeps whatever happens. Absolute, so that being late here and there does not add up.
+fn sleep_until(at: Nanos) {
+    #[cfg(target_os = "linux")]
+    {
+        let time = libc::timespec {
+            tv_sec: (at.0 / 1_000_000_000) as libc::time_t,
+            tv_nsec: (at.0 % 1_000_000_000) as libc::c_long,
+        };
+        // SAFETY: the kernel reads the timespec; the time that is left after a signal is not asked for.
+        unsafe {
+            libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &time, std::ptr::null_mut());
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    std::thread::sleep(at.saturating_sub(now()));
+}
+
 /// Until news or the deadline. The deadline is absolute; the time to it is worked out just before waiting.
 fn wait(link: &Link, parker: &Parker, deadline: Nanos, spin: Duration) {
-    let mut left = deadline.saturating_sub(now());
-    let spin_until = now() + spin;
-    while !link.has_news() && left > COALESCE {
-        if now() < spin_until {
-            std::hint::spin_loop();
-        } else if deadline == Nanos::MAX {
+    let began = now();
+    let (spin_until, mut left) = (began + spin, deadline.saturating_sub(began));
+    while !link.has_news() && !left.is_zero() {
+        if deadline == Nanos::MAX && now() >= spin_until {
             parker.park();
             return;
-        } else if left > spin {
-            // The last stretch is spun, if spinning is wanted: a timer comes some 70 µs late.
+        }
+        // The last stretch is spun, if spinning is wanted: a timer comes some 70 µs late.
+        if left > spin && now() >= spin_until {
             parker.park_timeout(left - spin);
             if spin.is_zero() {
                 return;
@@ -87,5 +128,43 @@ fn wait(link: &Link, parker: &Parker, deadline: Nanos, spin: Duration) {
             std::hint::spin_loop();
         }
         left = deadline.saturating_sub(now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_lets_bursts_pass_and_holds_what_goes_on() {
+        let ms = Duration::from_millis(1);
+        let mut pace = Pace { interval: ms, next: Nanos(0) };
+        let mut time = Nanos::from_millis(1_000);
+        for _ in 0..BURST {
+            assert_eq!(pace.after(time, time), None);
+        }
+        assert_eq!(pace.after(time, time), Some(time + ms));
+        // From then on one each millisecond, also if a tick takes a part of it.
+        for _ in 0..100 {
+            time += ms;
+            assert_eq!(pace.after(time, time + ms / 2), Some(time + ms));
+        }
+        // A rest restores the burst.
+        time += ms * 100;
+        assert_eq!(pace.after(time, time), None);
+        // Without a pace nothing is held.
+        let mut none = Pace { interval: Duration::ZERO, next: Nanos(0) };
+        assert!((0..100).all(|_| none.after(time, time).is_none()));
+    }
+
+    #[test]
+    fn an_overrun_worker_is_not_held() {
+        let ms = Duration::from_millis(1);
+        let mut pace = Pace { interval: ms, next: Nanos(0) };
+        let mut time = Nanos::from_millis(1_000);
+        for _ in 0..50 {
+            assert_eq!(pace.after(time, time + ms * 3), None);
+            time += ms * 3;
+        }
     }
 }

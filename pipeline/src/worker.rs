@@ -7,32 +7,29 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
 use crossbeam::sync::{Parker, Unparker};
 
 use crate::call::{CallSlot, Slot};
+use crate::load::Load;
+use crate::news::News;
 use crate::stats::AgeHistogram;
 use crate::units::{Clock, Nanos};
 
-/// What is due within so long is served in the same wake: leaving that much early is heard by nobody, and saves
-/// a wake-up of some 5 µs.
-pub const COALESCE: Duration = Duration::from_micros(200);
 /// New calls taken in at one step.
 const ADOPTED_PER_STEP: usize = 8;
 
 /// What a worker shares with the rest of the process.
 pub(crate) struct Link {
-    ready: Box<[AtomicU64]>,
+    news: News,
     pub(crate) inbox: ArrayQueue<(usize, Box<Slot>)>,
     pub(crate) outbox: ArrayQueue<(usize, Box<Slot>)>,
     unparker: Unparker,
     pub(crate) stop: AtomicBool,
     /// Calls on the worker or on their way to it.
     pub(crate) calls: AtomicUsize,
-    pub(crate) busy_ns: AtomicU64,
-    pub(crate) steps: AtomicU64,
+    pub(crate) load: Load,
     /// Calls that ended by a panic.
     pub(crate) panics: AtomicU64,
     /// How late due calls were served.
@@ -42,14 +39,13 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(capacity: usize, unparker: Unparker) -> Self {
         Self {
-            ready: (0..capacity.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            news: News::new(capacity),
             inbox: ArrayQueue::new(capacity),
             outbox: ArrayQueue::new(capacity),
             unparker,
             stop: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
-            busy_ns: AtomicU64::new(0),
-            steps: AtomicU64::new(0),
+            load: Load::default(),
             panics: AtomicU64::new(0),
             lateness: AgeHistogram::new(),
         }
@@ -57,7 +53,7 @@ impl Link {
 
     /// Marks a call as having news and wakes the worker. Wait-free unless the worker sleeps.
     pub(crate) fn ring(&self, index: usize) {
-        self.ready[index / 64].fetch_or(1 << (index % 64), Ordering::Release);
+        self.news.mark(index);
         self.unparker.unpark();
     }
 
@@ -67,9 +63,7 @@ impl Link {
 
     /// Whether the worker would find something to do without waiting.
     pub(crate) fn has_news(&self) -> bool {
-        !self.inbox.is_empty()
-            || self.stop.load(Ordering::Acquire)
-            || self.ready.iter().any(|word| word.load(Ordering::Acquire) != 0)
+        !self.inbox.is_empty() || self.stop.load(Ordering::Acquire) || self.news.any()
     }
 }
 
@@ -127,20 +121,15 @@ impl Worker {
             self.adopt(index, slot);
         }
         let started = clock.now();
-        let horizon = started + COALESCE;
         for word in 0..self.used.div_ceil(64) {
             let mut todo = 0;
             let first = word * 64;
             let last = self.used.min(first + 64);
             for (bit, deadline) in self.deadlines[first..last].iter().enumerate() {
-                todo |= u64::from(*deadline <= horizon) << bit;
+                todo |= u64::from(*deadline <= started) << bit;
             }
             let due = todo;
-            // The load spares idle words the write that a swap is.
-            let ready = &self.link.ready[word];
-            if ready.load(Ordering::Relaxed) != 0 {
-                todo |= ready.swap(0, Ordering::Acquire);
-            }
+            todo |= self.link.news.take(word);
             while todo != 0 {
                 let bit = todo.trailing_zeros() as usize;
                 todo &= todo - 1;

@@ -11,7 +11,8 @@ use std::time::Duration;
 use crossbeam::sync::Parker;
 
 use crate::call::CallSlot;
-use crate::rt::{self, Priority};
+use crate::rt::{self, Memory, Priority};
+use crate::stats::AgeHistogram;
 use crate::thread::{self, Setup, Standing};
 use crate::worker::{Link, Worker};
 
@@ -25,15 +26,28 @@ pub struct WorkersConfig {
     pub count: Option<usize>,
     /// Ask for real-time priority.
     pub priority: bool,
+    /// Keep the process' memory from being paged out, where that is allowed.
+    pub lock_memory: bool,
     /// Spin so long before sleeping and before a deadline: trades CPU for some 70 µs of wake-up. Default: none.
     pub spin: Duration,
+    /// With so many calls that there is always something to do, look at them once in this time. Shorter costs more wakes, of the
+    /// audio thread and of the sockets' tasks that wake it; longer adds up to as much delay each way. Default: 0.5 ms; zero: no pace.
+    pub pace: Duration,
     /// Calls that one thread takes.
     pub calls_per_worker: usize,
 }
 
 impl Default for WorkersConfig {
     fn default() -> Self {
-        Self { cores: None, count: None, priority: true, spin: Duration::ZERO, calls_per_worker: 256 }
+        Self {
+            cores: None,
+            count: None,
+            priority: true,
+            lock_memory: true,
+            spin: Duration::ZERO,
+            pace: Duration::from_micros(500),
+            calls_per_worker: 256,
+        }
     }
 }
 
@@ -74,6 +88,8 @@ pub struct WorkerLoad {
     pub core: Option<usize>,
     /// What came of asking for priority.
     pub priority: Priority,
+    /// What came of locking the process' memory.
+    pub memory: Memory,
     /// Calls on it.
     pub calls: usize,
     /// Calls it takes.
@@ -82,6 +98,10 @@ pub struct WorkerLoad {
     pub busy: Duration,
     /// Steps made since the start.
     pub steps: u64,
+    /// Share of the last second that it worked, 0 to 1: near 1 frames come late, and calls should go elsewhere.
+    pub utilisation: f64,
+    /// How long a step takes: median and 99th percentile since the start. Within it every other call of the worker waits.
+    pub step: (Duration, Duration),
     /// Calls that ended by a panic in them.
     pub panics: u64,
     /// How late due calls were served: median and 99th percentile since the start.
@@ -92,6 +112,7 @@ pub struct WorkerLoad {
 pub struct Workers {
     workers: Vec<Handle>,
     calls_per_worker: usize,
+    memory: Memory,
 }
 
 struct Handle {
@@ -125,12 +146,16 @@ impl Workers {
             return Err(StartError::NoCores);
         }
         let count = config.count.unwrap_or(cores.len()).max(1);
-        let mut workers =
-            Self { workers: Vec::with_capacity(count), calls_per_worker: config.calls_per_worker };
+        let mut workers = Self {
+            workers: Vec::with_capacity(count),
+            calls_per_worker: config.calls_per_worker,
+            memory: if config.lock_memory { rt::lock_memory() } else { Memory::Pageable },
+        };
         for (number, core) in cores.iter().cycle().take(count).enumerate() {
             let parker = Parker::new();
             let link = Arc::new(Link::new(config.calls_per_worker, parker.unparker().clone()));
-            let setup = Setup { core: Some(*core), priority: config.priority, spin: config.spin };
+            let setup =
+                Setup { core: Some(*core), priority: config.priority, spin: config.spin, pace: config.pace };
             let (tell, told) = mpsc::sync_channel(1);
             let (its_link, capacity) = (Arc::clone(&link), config.calls_per_worker);
             let thread = std::thread::Builder::new()
@@ -138,7 +163,7 @@ impl Workers {
                 .spawn(move || {
                     let worker = Worker::new(capacity, Arc::clone(&its_link));
                     let _ = tell.send(thread::set_up(setup));
-                    thread::run(worker, &its_link, &parker, setup.spin);
+                    thread::run(worker, &its_link, &parker, setup);
                 })
                 .map_err(StartError::Thread)?;
             let standing = told.recv().unwrap_or(Standing { pinned: false, priority: Priority::Unsupported });
@@ -195,10 +220,13 @@ impl Workers {
                 priority: worker.standing.priority,
                 calls: worker.link.calls.load(Ordering::Relaxed),
                 capacity: self.calls_per_worker,
-                busy: Duration::from_nanos(worker.link.busy_ns.load(Ordering::Relaxed)),
-                steps: worker.link.steps.load(Ordering::Relaxed),
+                memory: self.memory,
+                busy: worker.link.load.busy(),
+                steps: worker.link.load.steps(),
+                utilisation: worker.link.load.utilisation(thread::now()),
+                step: median_and_99th(&worker.link.load.ticks),
                 panics: worker.link.panics.load(Ordering::Relaxed),
-                lateness: (worker.link.lateness.percentile(0.5), worker.link.lateness.percentile(0.99)),
+                lateness: median_and_99th(&worker.link.lateness),
             })
             .collect()
     }
@@ -207,6 +235,10 @@ impl Workers {
     pub fn shutdown(self) {
         drop(self);
     }
+}
+
+fn median_and_99th(histogram: &AgeHistogram) -> (Duration, Duration) {
+    (histogram.percentile(0.5), histogram.percentile(0.99))
 }
 
 impl Drop for Workers {

@@ -4,7 +4,7 @@
 //! fall beyond the largest of five by chance once in six, for every figure; with thirty figures, most runs would raise an alarm.
 //! So the range is widened by a factor. What it costs was computed for log-normal scatter between runs and a baseline of five:
 //!
-//! | scatter between runs | by chance beyond 1.25 × largest | beyond 2 × largest | really twice as slow, found by 1.25 | really three times, found by 2 |
+//! | scatter | by chance beyond 1.25 × largest | beyond 2 × largest | twice as slow, found by 1.25 | three times, found by 2 |
 //! |---|---|---|---|---|
 //! | 5 % | < 0.01 % | < 0.01 % | > 99 % | > 99 % |
 //! | 10 % | 0.2 % | < 0.01 % | > 99 % | 99 % |

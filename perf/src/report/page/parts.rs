@@ -60,7 +60,8 @@ pub(super) fn bars(report: &Report) -> String {
         String::new(),
         |out, (style, name)| {
             out + &format!(
-                "<span><svg class=\"key\" aria-hidden=\"true\"><rect class=\"bar plain {style}\" width=\"22\" height=\"12\"/></svg>{name}</span>"
+                "<span><svg class=\"key\" aria-hidden=\"true\">\
+                 <rect class=\"bar plain {style}\" width=\"22\" height=\"12\"/></svg>{name}</span>"
             )
         },
     );

@@ -36,6 +36,7 @@ mod frame;
 pub mod g711;
 mod guard;
 pub mod jitter;
+mod lpc;
 pub mod opus;
 mod playout;
 pub mod resample;

@@ -7,6 +7,7 @@ use std::ffi::c_int;
 use std::fmt;
 use std::ptr;
 
+use crate::conceal::seam;
 use crate::frame::FRAME_MS;
 use crate::units::{SampleRate, Ticks};
 
@@ -139,6 +140,8 @@ impl Encoder {
 pub struct Decoder {
     state: Box<[u64]>,
     rate: SampleRate,
+    /// Samples made up since the last packet.
+    concealed: usize,
 }
 
 impl Decoder {
@@ -146,7 +149,7 @@ impl Decoder {
     pub fn new(rate: SampleRate) -> Result<Self, OpusError> {
         // SAFETY: a pure function of its argument.
         let size = unsafe { opus_sys::opus_decoder_get_size(1) };
-        let mut decoder = Self { state: state(size)?, rate };
+        let mut decoder = Self { state: state(size)?, rate, concealed: 0 };
         // SAFETY: the block is as large as libopus asked for and aligned to 8.
         check(unsafe { opus_sys::opus_decoder_init(decoder.as_mut(), rate.hz() as i32, 1) })?;
         Ok(decoder)
@@ -158,6 +161,7 @@ impl Decoder {
     pub fn decode(&mut self, packet: &[u8], pcm: &mut [i16]) -> Result<usize, OpusError> {
         // libopus takes an empty packet as "conceal the whole buffer", which is not what a peer may order.
         packet_duration(packet).ok_or(INVALID_PACKET)?;
+        self.concealed = 0;
         self.run(packet, pcm, 0)
     }
 
@@ -167,13 +171,20 @@ impl Decoder {
         self.run(successor, lost, 1)
     }
 
-    /// Makes up all of `lost`, which must be a multiple of 2.5 ms. Fades out over some 100 ms of successive calls.
+    /// Makes up all of `lost`, which must be a multiple of 2.5 ms. Fades over successive calls, and ends with
+    /// [`MAX_CONCEALED`](crate::conceal::MAX_CONCEALED).
     pub fn conceal(&mut self, lost: &mut [i16]) -> Result<usize, OpusError> {
-        self.run(&[], lost, 0)
+        let made = self.run(&[], lost, 0)?;
+        for sample in lost.iter_mut().take(made) {
+            *sample = (f32::from(*sample) * seam(self.concealed, self.rate)) as i16;
+            self.concealed += 1;
+        }
+        Ok(made)
     }
 
     /// Forgets the signal so far.
     pub fn reset(&mut self) {
+        self.concealed = 0;
         // SAFETY: this request takes no argument and cannot fail on an initialised state.
         unsafe { opus_sys::opus_decoder_ctl(self.as_mut(), opus_sys::OPUS_RESET_STATE) };
     }

@@ -44,11 +44,15 @@ def levelled(hz, samples):
 
 
 class Piece:
-    """`wide` is the recording at its own rate, `narrow` the same at 8 kHz: what a perfect telephone would give."""
+    """`wide` is the recording at its own rate `hz`, `narrow` the same at 8 kHz: what a perfect telephone would give."""
 
     def __init__(self, name, hz, samples):
         self.name, self.hz, self.wide = name, hz, limited(samples)
         self.narrow = self.wide if hz == 8000 else limited(resample_poly(samples, 8000, hz))
+
+    def full(self):
+        """At 48 kHz, as a WebRTC stack hands it to its encoder."""
+        return limited(resample_poly(self.wide.astype(float), 48000, self.hz))
 
 
 def pieces(folders=None, most_seconds=None):

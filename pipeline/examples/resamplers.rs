@@ -16,7 +16,7 @@ const LEVEL: f64 = 8000.0;
 type Candidate = (&'static str, fn(usize, usize) -> Box<dyn Resampler<f32>>);
 
 fn fft(from: usize, to: usize, pieces: usize, window: WindowFunction) -> Box<dyn Resampler<f32>> {
-    let inner = Fft::new_custom(from, to, from / 50, pieces, 1, window, FixedSync::Both);
+    let inner = Fft::new_custom(from, to, from / 50 / pieces, 1, 1, window, FixedSync::Both);
     Box::new(inner.expect("20 ms divide"))
 }
 
@@ -27,13 +27,13 @@ fn sinc(from: usize, to: usize, length: usize) -> Box<dyn Resampler<f32>> {
 }
 
 const CANDIDATES: [Candidate; 11] = [
-    ("Fft, 1 piece, Blackman-Harris²", |f, t| fft(f, t, 1, WindowFunction::BlackmanHarris2)),
-    ("Fft, 1 piece, Hann²", |f, t| fft(f, t, 1, WindowFunction::Hann2)),
-    ("Fft, 2 pieces, Blackman-Harris²", |f, t| fft(f, t, 2, WindowFunction::BlackmanHarris2)),
-    ("Fft, 2 pieces, Blackman-Harris", |f, t| fft(f, t, 2, WindowFunction::BlackmanHarris)),
-    ("Fft, 2 pieces, Blackman", |f, t| fft(f, t, 2, WindowFunction::Blackman)),
-    ("Fft, 2 pieces, Hann²", |f, t| fft(f, t, 2, WindowFunction::Hann2)),
-    ("Fft, 4 pieces, Hann²", |f, t| fft(f, t, 4, WindowFunction::Hann2)),
+    ("Fft, 20 ms, Blackman-Harris²", |f, t| fft(f, t, 1, WindowFunction::BlackmanHarris2)),
+    ("Fft, 20 ms, Blackman", |f, t| fft(f, t, 1, WindowFunction::Blackman)),
+    ("Fft, 10 ms, Blackman-Harris²", |f, t| fft(f, t, 2, WindowFunction::BlackmanHarris2)),
+    ("Fft, 10 ms, Blackman", |f, t| fft(f, t, 2, WindowFunction::Blackman)),
+    ("Fft, 10 ms, Hann²", |f, t| fft(f, t, 2, WindowFunction::Hann2)),
+    ("Fft, 5 ms, Blackman", |f, t| fft(f, t, 4, WindowFunction::Blackman)),
+    ("Fft, 5 ms, Hann", |f, t| fft(f, t, 4, WindowFunction::Hann)),
     ("sinc of 64", |f, t| sinc(f, t, 64)),
     ("sinc of 128", |f, t| sinc(f, t, 128)),
     ("sinc of 256", |f, t| sinc(f, t, 256)),
@@ -44,7 +44,12 @@ const CANDIDATES: [Candidate; 11] = [
     }),
 ];
 
-fn convert(inner: &mut dyn Resampler<f32>, signal: &[f32], costs: &mut Vec<f64>) -> Vec<f64> {
+fn convert(
+    inner: &mut dyn Resampler<f32>,
+    signal: &[f32],
+    per_frame: usize,
+    costs: &mut Vec<f64>,
+) -> Vec<f64> {
     let mut made = vec![0.0; inner.output_frames_max()];
     let mut out = Vec::new();
     let block = inner.input_frames_next();
@@ -54,7 +59,7 @@ fn convert(inner: &mut dyn Resampler<f32>, signal: &[f32], costs: &mut Vec<f64>)
         let input = SequentialSlice::new(piece, 1, block).expect("a whole block");
         let mut output = SequentialSlice::new_mut(&mut made[..], 1, room).expect("there is room");
         let (_, n) = inner.process_into_buffer(&input, &mut output, None).expect("all sizes fit");
-        costs.push(begun.elapsed().as_secs_f64() * 1e6);
+        costs.push(begun.elapsed().as_secs_f64() * 1e6 * (per_frame / block) as f64);
         out.extend(made[..n].iter().map(|s| f64::from(*s)));
     }
     out
@@ -96,7 +101,7 @@ fn main() {
     for (from, to) in [(16_000, 8_000), (24_000, 8_000), (8_000, 16_000), (8_000, 24_000)] {
         for (name, make) in CANDIDATES {
             let mut costs = Vec::new();
-            let mut run = |hz: f64| convert(&mut *make(from, to), &tone(hz, from), &mut costs);
+            let mut run = |hz: f64| convert(&mut *make(from, to), &tone(hz, from), from / 50, &mut costs);
             let gain = |out: &[f64], hz: f64| db(fit(out, hz, to).0 / LEVEL);
             let mut gains = Vec::new();
             let mut foreign = f64::MIN;

@@ -19,15 +19,16 @@ pub const LOOKAHEAD_US: u32 = 6_500;
 /// How the encoder is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpusConfig {
-    /// Bits a second, clamped to 6000…128000. 24000 is beyond what narrowband speech can use up; less saves nothing in CPU.
+    /// Bits a second, clamped to 6000…128000. 16000 costs 0.06 PESQ and saves nothing in CPU; 32000 gains 0.01 for a quarter more CPU.
     pub bitrate: u32,
-    /// 0 to 10, clamped. 1 costs half of 5 and is heard no worse on a telephone band; above 5 nothing is gained at 8 kHz.
+    /// 0 to 10, clamped. 2 costs twice as much as 1 and is heard no better on a telephone band; 0 saves a tenth of 1.
     pub complexity: u8,
-    /// Put a coarse copy of each frame into its successor, so that a receiver recovers single losses.
+    /// Put a coarse copy of each frame into its successor, so that a receiver recovers single losses. Costs 1 µs a frame.
     pub fec: bool,
     /// Loss to arm against, percent: more makes the FEC copy better and the frame itself worse.
     pub expected_loss_percent: u8,
-    /// 2.5 ms instead of 6.5 ms of look-ahead; CELT only, without FEC, and worse on speech at this bitrate.
+    /// 2.5 ms instead of 6.5 ms of look-ahead: CELT only, without FEC. It wants 48 kbit/s, where it sounds almost as good (PESQ −0.02
+    /// against mu-law alone) for a quarter less CPU; at 24 kbit/s it is far worse than speech mode (−0.44 against +0.03).
     pub low_delay: bool,
 }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use audioadapter_buffers::direct::SequentialSlice;
 use pipeline::conceal::is_silent;
-use rubato::{Adjustable, Async, FixedAsync, Resampler, SincInterpolationParameters, Slip, WindowFunction};
+use rubato::{Adjustable, Async, FixedAsync, SincInterpolationParameters, Slip, WindowFunction};
 
 use crate::Settings;
 

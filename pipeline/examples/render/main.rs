@@ -5,7 +5,8 @@
 //! ```
 //! The output is 8 kHz mono. Paths, and what they take:
 //! - `mulaw`: encoded and decoded, nothing else: the ceiling of a telephone line;
-//! - `down`: model to caller; `codec=opus|pcmu`, `bitrate`, `network` (a profile's name, or `none`), `seed`;
+//! - `down`: model to caller; `codec=opus|pcmu`, `bitrate`, `network` (a profile's name, or `none`), `seed`,
+//!   `lead` (what the far end's player has in hand, ms);
 //! - `up`: caller to model, decoded as the model would; `bitrate`, `complexity`, `fec=0|1`, `lowdelay=0|1`;
 //! - `conceal`: packets of mu-law lost and concealed behind an ideal buffer; `loss=random|bursts`, `percent`, `seed`,
 //!   `method=ours|silence|repeat`;
@@ -31,6 +32,7 @@ use pipeline::g711::{self, Law};
 use pipeline::opus::Encoder;
 use pipeline::{MediaFormat, ModelCodec, OpusConfig, SampleRate, Uplink};
 use road::Arriving;
+use sender::{Made, Sender};
 
 /// `name=value` arguments.
 pub struct Settings(Vec<(String, String)>);
@@ -94,7 +96,8 @@ fn at_8k(recording: &Recording) -> &[i16] {
 fn down(recording: &Recording, settings: &Settings) -> Vec<i16> {
     let payloads: Vec<Vec<u8>> = match settings.text("codec", "opus").as_str() {
         "opus" => {
-            let mut sender = sender::Sender::new(recording.hz, settings.number("bitrate", 24_000.0) as u32);
+            let mut sender =
+                Sender::new(recording.hz, settings.number("bitrate", 24_000.0) as u32, Made::ForSpeech);
             let mut padded = recording.samples.clone();
             padded.resize(padded.len().next_multiple_of(sender.samples()), 0);
             padded.chunks_exact(sender.samples()).map(|pcm| sender.encode(pcm)).collect()
@@ -118,7 +121,13 @@ fn down(recording: &Recording, settings: &Settings) -> Vec<i16> {
         let (seq, timestamp) = (i as u16, (i as u32).wrapping_mul(step));
         Some(Arriving { at_ms: arrival?, codec, seq, timestamp, payload })
     });
-    road::heard(&road::down(packets.collect(), MediaFormat::default()))
+    let mut frames = road::down(packets.collect(), MediaFormat::default());
+    // The far end's player begins so much after the first frame has come: later ones may then be late by that without a hole.
+    let lead = settings.number("lead", 0.0);
+    if let Some((at, _)) = frames.first_mut() {
+        *at += lead;
+    }
+    road::heard(&frames)
 }
 
 fn up(recording: &Recording, settings: &Settings) -> Vec<i16> {

@@ -1,8 +1,16 @@
-//! A stranger's Opus encoder, as the model has one: any rate, the general-purpose mode, no word of the bridge's settings.
+//! A stranger's Opus encoder, as the model has one: any rate, libopus' own settings but for mode and bitrate.
 
 use std::ffi::c_int;
 
-const APPLICATION_AUDIO: c_int = 2049;
+/// What an encoder is made for.
+#[derive(Clone, Copy)]
+pub enum Made {
+    /// Speech: what WebRTC stacks set for a mono track.
+    ForSpeech = opus_sys::OPUS_APPLICATION_VOIP as isize,
+    /// Anything: transform coding from some 20 kbit/s on, which keeps tones and the whole band.
+    #[allow(dead_code)] // the renderer sends speech alone
+    ForAnything = 2049,
+}
 
 /// Encodes 20 ms a packet.
 pub struct Sender {
@@ -12,17 +20,14 @@ pub struct Sender {
 
 impl Sender {
     /// Takes samples at `hz`, which is one of Opus' rates.
-    pub fn new(hz: u32, bitrate: u32) -> Self {
+    pub fn new(hz: u32, bitrate: u32, made: Made) -> Self {
         // SAFETY: a pure function of its argument.
         let size = unsafe { opus_sys::opus_encoder_get_size(1) };
         let mut sender = Self { state: vec![0; size as usize / 8 + 1], samples: hz as usize / 50 };
         let state = sender.state.as_mut_ptr().cast();
         // SAFETY: the block is as large as libopus asked for and aligned to 8; the request takes one int.
         unsafe {
-            assert_eq!(
-                opus_sys::opus_encoder_init(state, hz as i32, 1, APPLICATION_AUDIO),
-                opus_sys::OPUS_OK
-            );
+            assert_eq!(opus_sys::opus_encoder_init(state, hz as i32, 1, made as c_int), opus_sys::OPUS_OK);
             let request = opus_sys::OPUS_SET_BITRATE_REQUEST;
             assert_eq!(opus_sys::opus_encoder_ctl(state, request, bitrate as c_int), opus_sys::OPUS_OK);
         }

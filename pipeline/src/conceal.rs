@@ -70,7 +70,7 @@ const BEND: usize = 16;
 
 /// Continues 8 kHz speech from itself when a packet is missing.
 ///
-/// The speech so far is taken apart into a vocal tract ([`Predictor`]) and what drives it. The last pitch period of the latter
+/// The speech so far is taken apart into a vocal tract (linear prediction) and what drives it. The last pitch period of the latter
 /// is repeated, mixed with noise as far as it did not repeat itself before, and drives the filter, which still rings with the
 /// real samples: the splice has no click, and nothing played is held back to be blended. When real speech comes again, what
 /// was made up is bent in time until both are in phase, and fades into it.

@@ -38,7 +38,7 @@ pub fn render(samples: &[i16], settings: &Settings) -> Vec<i16> {
         at(0.5),
         at(0.99),
         delay as f64 / 8.0,
-        sound.len() as f64 - samples.len() as f64 / speed,
+        sound.len() as f64 - (samples.len() / 160 * 160) as f64 / speed,
     );
     sound
 }

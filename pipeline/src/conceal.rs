@@ -331,14 +331,14 @@ mod tests {
 
     #[test]
     fn a_voice_that_moved_on_is_met_in_phase() {
-        // A quarter period out of phase: faded into each other as they are, their sum would dip by a third.
+        // A quarter period out of phase: faded into each other as they are, their sum would dip to 0.64.
         let mut repeater = after(&buzz(800, 200.0));
         let mut lost = [0; 160];
         repeater.conceal(&mut lost);
         let mut real: Vec<i16> = buzz(1130, 200.0)[970..].to_vec();
         repeater.pass(&mut real);
         let level = |s: &[i16]| energy(&s.iter().map(|s| f32::from(*s)).collect::<Vec<_>>()).sqrt();
-        assert!(level(&real[20..60]) > 0.85 * level(&real[100..140]));
+        assert!(level(&real[20..60]) > 0.75 * level(&real[100..140]));
     }
 
     #[test]

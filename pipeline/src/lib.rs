@@ -40,6 +40,7 @@ pub mod g711;
 mod guard;
 pub mod jitter;
 mod load;
+mod lpc;
 mod news;
 pub mod opus;
 mod player;

@@ -7,6 +7,7 @@ use std::ffi::c_int;
 use std::fmt;
 use std::ptr;
 
+use crate::conceal::seam;
 use crate::frame::FRAME_MS;
 use crate::units::{SampleRate, Ticks};
 
@@ -21,15 +22,16 @@ pub const MAX_BITRATE: u32 = 128_000;
 /// How the encoder is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpusConfig {
-    /// Bits a second, clamped to 6000…128000. 24000 is beyond what narrowband speech can use up; less saves nothing in CPU.
+    /// Bits a second, clamped to 6000…128000. 16000 costs 0.06 PESQ and saves nothing in CPU; 32000 gains 0.01 for a quarter more CPU.
     pub bitrate: u32,
-    /// 0 to 10, clamped. 1 costs half of 5 and is heard no worse on a telephone band; above 5 nothing is gained at 8 kHz.
+    /// 0 to 10, clamped. 2 costs twice as much as 1 and is heard no better on a telephone band; 0 saves a tenth of 1.
     pub complexity: u8,
-    /// Put a coarse copy of each frame into its successor, so that a receiver recovers single losses.
+    /// Put a coarse copy of each frame into its successor, so that a receiver recovers single losses. Costs 1 µs a frame.
     pub fec: bool,
     /// Loss to arm against, percent: more makes the FEC copy better and the frame itself worse.
     pub expected_loss_percent: u8,
-    /// 2.5 ms instead of 6.5 ms of look-ahead; CELT only, without FEC, and worse on speech at this bitrate.
+    /// 2.5 ms instead of 6.5 ms of look-ahead: CELT only, without FEC. It wants 48 kbit/s, where it sounds almost as good (PESQ −0.02
+    /// against mu-law alone) for a quarter less CPU; at 24 kbit/s it is far worse than speech mode (−0.44 against +0.03).
     pub low_delay: bool,
 }
 
@@ -142,6 +144,8 @@ impl Encoder {
 pub struct Decoder {
     state: Box<[u64]>,
     rate: SampleRate,
+    /// Samples made up since the last packet.
+    concealed: usize,
 }
 
 impl Decoder {
@@ -149,7 +153,7 @@ impl Decoder {
     pub fn new(rate: SampleRate) -> Result<Self, OpusError> {
         // SAFETY: a pure function of its argument.
         let size = unsafe { opus_sys::opus_decoder_get_size(1) };
-        let mut decoder = Self { state: state(size)?, rate };
+        let mut decoder = Self { state: state(size)?, rate, concealed: 0 };
         // SAFETY: the block is as large as libopus asked for and aligned to 8.
         check(unsafe { opus_sys::opus_decoder_init(decoder.as_mut(), rate.hz() as i32, 1) })?;
         Ok(decoder)
@@ -161,6 +165,7 @@ impl Decoder {
     pub fn decode(&mut self, packet: &[u8], pcm: &mut [i16]) -> Result<usize, OpusError> {
         // libopus takes an empty packet as "conceal the whole buffer", which is not what a peer may order.
         packet_duration(packet).ok_or(INVALID_PACKET)?;
+        self.concealed = 0;
         self.run(packet, pcm, 0)
     }
 
@@ -170,13 +175,20 @@ impl Decoder {
         self.run(successor, lost, 1)
     }
 
-    /// Makes up all of `lost`, which must be a multiple of 2.5 ms. Fades out over some 100 ms of successive calls.
+    /// Makes up all of `lost`, which must be a multiple of 2.5 ms. Fades over successive calls, and ends with
+    /// [`MAX_CONCEALED`](crate::conceal::MAX_CONCEALED).
     pub fn conceal(&mut self, lost: &mut [i16]) -> Result<usize, OpusError> {
-        self.run(&[], lost, 0)
+        let made = self.run(&[], lost, 0)?;
+        for sample in lost.iter_mut().take(made) {
+            *sample = (f32::from(*sample) * seam(self.concealed, self.rate)) as i16;
+            self.concealed += 1;
+        }
+        Ok(made)
     }
 
     /// Forgets the signal so far.
     pub fn reset(&mut self) {
+        self.concealed = 0;
         // SAFETY: this request takes no argument and cannot fail on an initialised state.
         unsafe { opus_sys::opus_decoder_ctl(self.as_mut(), opus_sys::OPUS_RESET_STATE) };
     }

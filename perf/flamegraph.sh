@@ -3,9 +3,9 @@
 #
 #   perf/flamegraph.sh [CALLS] [SECONDS] [opus|pcmu]        default: 40 calls, 15 seconds, opus
 #
-# Builds and starts the bridge and the simulated model, holds CALLS calls in which both sides send all the time, and asks the bridge for
-# profiles of its own CPU time. Needs the Rust toolchain and a C compiler, nothing more: no perf, no hardware counters, no privileges.
-# Everything is on loopback and ends with the script. Results: target/perf/{audio,network}-CODEC.{svg,folded}.
+# Starts the bridge and the simulated model, holds CALLS calls in which both sides send all the time, and asks the bridge for profiles of
+# its own CPU time. Needs the Rust toolchain and a C compiler, nothing more: no perf, no hardware counters, no privileges. Everything is on
+# loopback and ends with the script. Results: target/perf/{audio,network}-CODEC.{svg,folded}. ARIA=PROGRAM takes that one and builds none.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -13,8 +13,8 @@ calls=${1:-40} seconds=${2:-15} codec=${3:-opus}
 case $calls$seconds in *[!0-9]*) sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2 ;; esac
 case $codec in opus | pcmu) ;; *) echo "the codec must be opus or pcmu, not '$codec'" >&2; exit 2 ;; esac
 
-cargo build --release
-aria=$PWD/target/release/aria out=$PWD/target/perf work=$PWD/target/perf/work
+[ -n "${ARIA:-}" ] || cargo build --release
+aria=${ARIA:-$PWD/target/release/aria} out=$PWD/target/perf work=$PWD/target/perf/work
 mkdir -p "$work"
 
 started=()
@@ -64,13 +64,13 @@ bridge=$address
 load=("$aria" call --url "$bridge" --calls "$calls" --script "$work/caller.txt" --limit 300)
 "${load[@]}" >"$work/calls" 2>&1 &
 started+=($!)
-sleep $((5 + calls / 20))
+sleep $((8 + calls / 20))
 
-# Asks the bridge, in the shell's own words: fetch QUERY FILE.
+# Asks the bridge, in the shell's own words: fetch PATH FILE.
 fetch() {
     local host=${bridge#http://}
     exec 3<>"/dev/tcp/${host%:*}/${host##*:}"
-    printf 'GET /api/profile?%s HTTP/1.0\r\nHost: %s\r\n\r\n' "$1" "$host" >&3
+    printf 'GET %s HTTP/1.0\r\nHost: %s\r\n\r\n' "$1" "$host" >&3
     cat <&3 >"$work/answer"
     exec 3>&-
     sed '1,/^\r$/d' "$work/answer" >"$2"
@@ -89,9 +89,13 @@ top() {
                close("sort -rn | head -n 10"); printf "%d samples, %.2f %% with a broken stack\n", all, 100 * broken / all }' "$1"
 }
 
+fetch /metrics "$work/metrics"
+live=$(sed -n 's/^aria_calls //p' "$work/metrics")
+[ "$live" = "$calls" ] || { echo "only ${live:-no} calls are up" >&2; exit 1; }
+
 for threads in audio network; do
-    fetch "threads=$threads&seconds=$seconds&format=svg" "$out/$threads-$codec.svg"
-    fetch "threads=$threads&seconds=$seconds&format=folded" "$out/$threads-$codec.folded"
+    fetch "/api/profile?threads=$threads&seconds=$seconds&format=svg" "$out/$threads-$codec.svg"
+    fetch "/api/profile?threads=$threads&seconds=$seconds&format=folded" "$out/$threads-$codec.folded"
     printf '\n%s threads, %s calls, %s: %s\n' "$threads" "$calls" "$codec" "$out/$threads-$codec.svg"
     top "$out/$threads-$codec.folded"
 done

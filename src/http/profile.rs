@@ -1,6 +1,7 @@
 //! `GET /api/profile`: a flamegraph of the running process.
 
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,12 +13,12 @@ use super::admin::Operator;
 use crate::telemetry::profile::{self, ProfileError, Threads};
 
 /// How long threads may be sampled, seconds: a request must end before proxies give it up.
-const SECONDS: (u64, u64) = (1, 60);
+const SECONDS: RangeInclusive<u64> = 1..=60;
 /// Without `seconds`.
 const DEFAULT_SECONDS: u64 = 10;
 /// Samples per second of CPU time. The kernel looks at these timers at its own tick (250 or 1000 Hz as a rule), so that more than that
 /// only adds weight to samples.
-const HZ: (u32, u32) = (2, 500);
+const HZ: RangeInclusive<u32> = 2..=500;
 /// Without `hz`. Odd, so that work on a beat of 10 or 20 ms is not met at the same place each time.
 const DEFAULT_HZ: u32 = 199;
 
@@ -61,11 +62,18 @@ impl Wish {
     }
 }
 
-fn number<T: FromStr + PartialOrd + Display>(name: &str, value: &str, bounds: (T, T)) -> Result<T, String> {
-    let (least, most) = bounds;
+fn number<T: FromStr + PartialOrd + Display>(
+    name: &str,
+    value: &str,
+    bounds: RangeInclusive<T>,
+) -> Result<T, String> {
     match value.parse() {
-        Ok(number) if number >= least && number <= most => Ok(number),
-        _ => Err(format!("{name} must be a whole number from {least} to {most}, not '{value}'")),
+        Ok(number) if bounds.contains(&number) => Ok(number),
+        _ => Err(format!(
+            "{name} must be a whole number from {} to {}, not '{value}'",
+            bounds.start(),
+            bounds.end()
+        )),
     }
 }
 
@@ -77,10 +85,7 @@ pub(super) async fn show(_: Operator, RawQuery(query): RawQuery) -> Response {
     };
     match profile::take(Duration::from_secs(wish.seconds), wish.threads, wish.hz).await {
         Ok(stacks) if wish.format == Format::Folded => stacks.folded().into_response(),
-        Ok(stacks) => match stacks.svg() {
-            Ok(svg) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response(),
-            Err(error) => refused(&error.into()),
-        },
+        Ok(stacks) => ([(header::CONTENT_TYPE, "image/svg+xml")], stacks.svg()).into_response(),
         Err(error) => refused(&error),
     }
 }

@@ -3,6 +3,7 @@
 //! Each thread of the chosen group gets a timer on its own CPU time that interrupts it while it runs, and the handler writes the
 //! stack down. A thread outside the group is never touched. Nothing of this is there, no handler and no buffer, until somebody asks.
 
+mod picture;
 mod sampler;
 mod stacks;
 mod symbols;

@@ -1,11 +1,9 @@
 //! Addresses become names, equal stacks become one line, lines become a picture.
 
 use std::collections::BTreeMap;
-use std::io;
-
-use inferno::flamegraph::{self, Options};
 
 use super::Threads;
+use super::picture;
 use super::sampler::{Recording, Sample};
 use super::symbols::{Names, UNKNOWN};
 
@@ -54,21 +52,16 @@ impl Stacks {
     }
 
     /// The flamegraph.
-    pub fn svg(&self) -> io::Result<Vec<u8>> {
-        let lines: Vec<String> = if self.counts.is_empty() {
-            vec!["no CPU time was used 1".into()]
-        } else {
-            self.counts.iter().map(|(stack, count)| format!("{stack} {count}")).collect()
-        };
-        let mut options = Options::default();
-        options.title = format!("aria: CPU time of threads: {}", self.threads.as_str());
-        options.subtitle = Some(format!(
-            "{} samples, {} Hz of CPU time, {} with a broken stack, {} lost",
-            self.samples, self.hz, self.broken, self.lost
-        ));
-        let mut svg = Vec::new();
-        flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), &mut svg)?;
-        Ok(svg)
+    pub fn svg(&self) -> String {
+        let title = format!(
+            "CPU time of threads: {}. {} samples, {} Hz of CPU time, {} with a broken stack, {} lost",
+            self.threads.as_str(),
+            self.samples,
+            self.hz,
+            self.broken,
+            self.lost
+        );
+        picture::draw(&title, &self.counts)
     }
 }
 
@@ -154,6 +147,6 @@ mod tests {
         assert_eq!((stacks.samples, stacks.broken, stacks.lost), (3, 3, 4));
         let folded = stacks.folded();
         assert!(folded.lines().count() == 1 && folded.ends_with(" 3\n"), "{folded}");
-        assert!(String::from_utf8(stacks.svg().unwrap()).unwrap().contains("3 samples, 99 Hz"));
+        assert!(stacks.svg().contains("3 samples, 99 Hz"));
     }
 }

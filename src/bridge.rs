@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use pipeline::{Memory, Priority, Workers, WorkersConfig};
+use pipeline::{Memory, Priority, WorkerLoad, Workers, WorkersConfig};
 use tokio::net::TcpListener;
 
 use crate::call::{Inbound, task};
@@ -68,6 +68,10 @@ impl Switchboard for Calls {
     fn answer(&self, inbound: Inbound) -> Arc<dyn Line> {
         Arc::new(task::spawn(inbound, &self.0))
     }
+
+    fn audio(&self) -> Vec<WorkerLoad> {
+        self.0.workers.load()
+    }
 }
 
 /// A bridge that listens but does not serve yet.
@@ -111,7 +115,7 @@ impl Bridge {
 
     /// How the audio threads are placed, in words.
     pub fn audio_threads(&self) -> String {
-        let place = |load: pipeline::WorkerLoad| {
+        let place = |load: WorkerLoad| {
             let core = load.core.map_or("not pinned".to_owned(), |core| format!("core {core}"));
             let priority = match load.priority {
                 Priority::Normal => "normal priority".to_owned(),

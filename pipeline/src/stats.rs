@@ -58,6 +58,12 @@ impl AgeHistogram {
         self.max()
     }
 
+    /// How many ages do not exceed `age`, to the bucket that it falls in.
+    pub fn at_most(&self, age: Duration) -> u64 {
+        let last = bucket(u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
+        self.buckets[..=last].iter().map(|b| u64::from(b.load(Relaxed))).sum()
+    }
+
     /// How many ages were recorded.
     pub fn count(&self) -> u64 {
         self.count.load(Relaxed)
@@ -237,6 +243,9 @@ mod tests {
         a.merge(&b);
         assert_eq!(a.count(), 2);
         assert_eq!(a.max(), Duration::from_millis(10));
+        let at_most =
+            [Duration::from_micros(9), Duration::from_micros(11), Duration::MAX].map(|age| a.at_most(age));
+        assert_eq!(at_most, [0, 1, 2]);
         assert_eq!(AgeHistogram::new().percentile(0.5), Duration::ZERO);
     }
 }

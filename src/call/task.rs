@@ -20,6 +20,7 @@ use crate::config::{Agent, CodecChoice, Settings};
 use crate::openai::connect::{Client, ConnectError};
 use crate::openai::rtc::{self, Leg, LegCommand, LegEvent, ModelBell};
 use crate::openai::{session, wire};
+use crate::telemetry::audio;
 use crate::tools;
 use crate::twilio::rest;
 use crate::twilio::wire::Start;
@@ -178,6 +179,9 @@ impl Call {
             }
         };
         self.refresh_snapshot();
+        if let Some(control) = &self.control {
+            audio::ended(&control.stats(), &self.sent, &self.written);
+        }
         self.handle.finish(reason);
         self.release(reason).await;
     }

@@ -9,6 +9,7 @@ mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aria_bridge::config::{ConfigError, Settings, Sources};
 use clap::{Parser, Subcommand};
@@ -77,7 +78,11 @@ impl From<anyhow::Error> for Failure {
 /// Parses the arguments and runs the command.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // Flamegraphs and `top -H` tell threads by their names.
+    let started = AtomicUsize::new(0);
+    let name = move || format!("network-{}", started.fetch_add(1, Ordering::Relaxed));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name_fn(name).build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return report(Failure::Failed(error.into())),
     };

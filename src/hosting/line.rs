@@ -60,4 +60,9 @@ pub trait Switchboard: Send + Sync + 'static {
     fn ready(&self) -> bool {
         true
     }
+
+    /// How the audio threads stand, for `/metrics`.
+    fn audio(&self) -> Vec<pipeline::WorkerLoad> {
+        Vec::new()
+    }
 }

@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
+use crate::telemetry::audio;
 
 /// `GET /healthz`: 200 while the process can answer.
 pub(super) async fn alive() -> &'static str {
@@ -26,6 +27,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
 
 /// `GET /metrics`: Prometheus text format.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let text = app.prometheus.as_ref().map(|prometheus| prometheus.render()).unwrap_or_default();
+    let mut text = app.prometheus.as_ref().map(|prometheus| prometheus.render()).unwrap_or_default();
+    text.push_str(&audio::render(&app.switchboard.audio()));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -8,6 +8,7 @@ mod app;
 mod calls;
 mod health;
 mod pool;
+mod profile;
 mod server;
 mod upgrade;
 mod webhook;
@@ -38,5 +39,6 @@ fn router(app: Arc<App>) -> Router {
         .route("/api/calls/{sid}", get(calls::show))
         .route("/api/calls/{sid}/events", get(calls::events))
         .route("/api/calls/{sid}/hangup", post(calls::hang_up))
+        .route("/api/profile", get(profile::show))
         .with_state(app)
 }

@@ -59,6 +59,11 @@ const STUCK_BYTES: usize = WINDOW_BYTES as usize - 2 * MAX_EVENT_BYTES;
 /// DTLS 1.2 record type of application data (RFC 5246, 6.2.1): the event channel.
 const APPLICATION_DATA: u8 = 23;
 
+/// Whether a datagram is SRTP or SRTCP rather than STUN or DTLS (RFC 7983).
+pub fn is_media(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(128..192))
+}
+
 /// What the stack refused.
 #[derive(Debug, thiserror::Error)]
 #[error("WebRTC: {0}")]
@@ -292,23 +297,19 @@ impl Peer {
             }
         }
         while let Some(read) = self.connection.poll_read() {
-            match read.message {
-                RTCMessage::RtpPacket(_, packet) => {
-                    if let Some(packet) = self.audio(&packet) {
-                        return Some(PeerEvent::Audio(packet));
-                    }
-                }
-                RTCMessage::DataChannelMessage(id, message) if id == self.channel => {
-                    self.unread = 0;
-                    if let Ok(text) = String::from_utf8(message.data.to_vec()) {
-                        return Some(PeerEvent::Text(text));
-                    }
-                }
-                _ => {}
+            if let Some(event) = self.event(read.message) {
+                return Some(event);
             }
         }
         // Deaf to events, a call could not be interrupted any more: it is as good as lost.
         (self.unread > STUCK_BYTES).then_some(PeerEvent::ChannelClosed)
+    }
+
+    /// What a datagram of media brought: one packet at most, and nothing else changes by it. [`Self::poll_event`] would have the stack
+    /// sweep all its parts three times to find the same.
+    pub fn poll_media(&mut self) -> Option<PeerEvent> {
+        let read = self.connection.poll_read()?;
+        self.event(read.message)
     }
 
     /// Queues an event for the server. Fails before the channel is open and after it closed.
@@ -380,6 +381,17 @@ impl Peer {
                 self.checks.push((to, now));
                 true
             }
+        }
+    }
+
+    fn event(&mut self, message: RTCMessage) -> Option<PeerEvent> {
+        match message {
+            RTCMessage::RtpPacket(_, packet) => self.audio(&packet).map(PeerEvent::Audio),
+            RTCMessage::DataChannelMessage(id, message) if id == self.channel => {
+                self.unread = 0;
+                String::from_utf8(message.data.to_vec()).ok().map(PeerEvent::Text)
+            }
+            _ => None,
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{Notify, mpsc};
 
 use super::connect::{self, Client, ConnectError, Hold};
-use super::peer::{Peer, PeerEvent};
+use super::peer::{Peer, PeerEvent, is_media};
 use super::sdp::Reach;
 
 /// Largest datagram read: an Ethernet frame and some.
@@ -186,16 +186,23 @@ pub async fn run(
         first_frame: false,
         tokens: BURST,
         refilled: Instant::now(),
+        stack_due: Instant::now(),
+        unsettled: true,
         sent,
         events,
     };
     let mut buffer = vec![0; MAX_DATAGRAM];
+    // One for the leg's life. It is moved when it would ring too late; ringing too early costs less than moving it with every packet.
+    let timer = tokio::time::sleep_until(leg.stack_due.into());
+    let mut timer = std::pin::pin!(timer);
     loop {
-        leg.flush();
-        if leg.drain_events().is_err() {
+        if leg.settle().is_err() {
             break;
         }
-        let deadline = leg.deadline();
+        let due = leg.due().into();
+        if due < timer.deadline() || timer.is_elapsed() {
+            timer.as_mut().reset(due);
+        }
         tokio::select! {
             biased;
             command = commands.recv() => match command {
@@ -209,8 +216,8 @@ pub async fn run(
                     break;
                 }
             }
-            () = tokio::time::sleep_until(deadline.into()) => {
-                leg.peer.handle_timeout(Instant::now());
+            () = timer.as_mut() => {
+                leg.handle_timeout(Instant::now());
                 leg.send_audio();
             }
         }
@@ -233,6 +240,11 @@ struct Running {
     first_frame: bool,
     tokens: f64,
     refilled: Instant,
+    /// When the stack wants to be told the time.
+    stack_due: Instant,
+    /// The stack may have datagrams, events or another deadline: anything but sound went in. Each question to the stack walks through all
+    /// its parts, so it is not asked after every packet.
+    unsettled: bool,
     sent: Arc<AgeHistogram>,
     events: mpsc::Sender<LegEvent>,
 }
@@ -241,12 +253,31 @@ struct Running {
 struct Over;
 
 impl Running {
-    fn deadline(&mut self) -> Instant {
-        let now = Instant::now();
-        let stack = self.peer.poll_timeout().unwrap_or(now + Duration::from_secs(1));
+    /// Gets everything out of the stack that is in it.
+    fn settle(&mut self) -> Result<(), Over> {
+        let settled = !self.unsettled;
+        // Events may make us send texts: once more until nothing moves.
+        while std::mem::take(&mut self.unsettled) {
+            self.drain_events()?;
+            self.flush();
+        }
+        if !settled {
+            self.stack_due = self.peer.poll_timeout().unwrap_or(Instant::now() + Duration::from_secs(1));
+        }
+        Ok(())
+    }
+
+    fn due(&self) -> Instant {
         // Out of tokens: something may be left in the ring without a bell to come.
-        let catching_up = now + Duration::from_secs_f64(1.0 / (PACKETS_PER_SECOND * CATCH_UP));
-        if self.connected && self.tokens < 1.0 { stack.min(catching_up) } else { stack }
+        let catching_up = || Instant::now() + Duration::from_secs_f64(1.0 / (PACKETS_PER_SECOND * CATCH_UP));
+        if self.connected && self.tokens < 1.0 { self.stack_due.min(catching_up()) } else { self.stack_due }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if now >= self.stack_due {
+            self.peer.handle_timeout(now);
+            self.unsettled = true;
+        }
     }
 
     fn send_text(&mut self, text: String) {
@@ -259,6 +290,7 @@ impl Running {
         if self.peer.send_text(Instant::now(), &text).is_err() {
             metrics::counter!("aria_model_events_unsent_total").increment(1);
         }
+        self.unsettled = true;
     }
 
     fn send_audio(&mut self) {
@@ -274,8 +306,10 @@ impl Running {
                 metrics::counter!("aria_model_audio_unsent_total").increment(1);
                 continue;
             }
-            while let Some((to, datagram)) = self.peer.poll_datagram(now) {
+            if let Some((to, datagram)) = self.peer.poll_datagram(now) {
                 transmit(&self.socket, to, &datagram);
+                // Something else was before the sound, which is still in there.
+                self.unsettled |= !is_media(&datagram);
             }
             self.sent.record(pipeline::now().saturating_sub(packet.born));
             if !self.first_frame {
@@ -294,9 +328,15 @@ impl Running {
         for _ in 0..READS_PER_WAKE {
             match received {
                 Ok((n, from)) => {
-                    self.peer.handle_datagram(Instant::now(), pipeline::now(), from, &buffer[..n]);
-                    // Sound goes on at once; the datagram after it may be of another moment.
-                    self.drain_events()?;
+                    let datagram = &buffer[..n];
+                    self.peer.handle_datagram(Instant::now(), pipeline::now(), from, datagram);
+                    // What came goes on at once; the datagram after it may be of another moment.
+                    if !is_media(datagram) {
+                        self.unsettled = true;
+                        self.settle()?;
+                    } else if let Some(event) = self.peer.poll_media() {
+                        self.handle_event(event)?;
+                    }
                 }
                 // An ICMP error of an earlier send (RFC 1122 4.1.3.3) shows up here; consent checks decide what it means.
                 Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {}
@@ -309,35 +349,40 @@ impl Running {
 
     fn drain_events(&mut self) -> Result<(), Over> {
         while let Some(event) = self.peer.poll_event() {
-            let told = match event {
-                PeerEvent::Audio(packet) => {
-                    if let Some(port) = &mut self.port
-                        && port.push(packet).is_err()
-                    {
-                        metrics::counter!("aria_model_audio_dropped_total").increment(1);
-                    }
-                    continue;
-                }
-                PeerEvent::Connected => {
-                    self.connected = true;
-                    self.refilled = Instant::now();
-                    LegEvent::Connected
-                }
-                PeerEvent::ChannelOpen => {
-                    self.open = true;
-                    for text in std::mem::take(&mut self.waiting) {
-                        self.send_text(text);
-                    }
-                    LegEvent::ChannelOpen
-                }
-                PeerEvent::Text(text) => LegEvent::Text(text),
-                PeerEvent::ChannelClosed | PeerEvent::Lost => return Err(Over),
-            };
-            if self.events.try_send(told).is_err() {
-                metrics::counter!("aria_model_events_dropped_total").increment(1);
-            }
+            self.handle_event(event)?;
         }
         if self.events.is_closed() { Err(Over) } else { Ok(()) }
+    }
+
+    fn handle_event(&mut self, event: PeerEvent) -> Result<(), Over> {
+        let told = match event {
+            PeerEvent::Audio(packet) => {
+                if let Some(port) = &mut self.port
+                    && port.push(packet).is_err()
+                {
+                    metrics::counter!("aria_model_audio_dropped_total").increment(1);
+                }
+                return Ok(());
+            }
+            PeerEvent::Connected => {
+                self.connected = true;
+                self.refilled = Instant::now();
+                LegEvent::Connected
+            }
+            PeerEvent::ChannelOpen => {
+                self.open = true;
+                for text in std::mem::take(&mut self.waiting) {
+                    self.send_text(text);
+                }
+                LegEvent::ChannelOpen
+            }
+            PeerEvent::Text(text) => LegEvent::Text(text),
+            PeerEvent::ChannelClosed | PeerEvent::Lost => return Err(Over),
+        };
+        if self.events.try_send(told).is_err() {
+            metrics::counter!("aria_model_events_dropped_total").increment(1);
+        }
+        Ok(())
     }
 
     fn flush(&mut self) {

@@ -1,4 +1,7 @@
-//! Logs and metrics. Neither ever holds a secret or a phone number.
+//! Logs, metrics and profiles. None ever holds a secret or a phone number.
+
+pub mod audio;
+pub mod profile;
 
 use std::io::IsTerminal;
 

@@ -107,3 +107,21 @@ fn junk_is_survived() {
     peer.handle_timeout(now + Duration::from_secs(1));
     assert!(peer.poll_event().is_none_or(|e| !matches!(e, PeerEvent::Connected)));
 }
+
+#[test]
+fn media_is_told_by_its_first_byte() {
+    // RFC 7983: STUN 0 to 3, DTLS 20 to 63, TURN channels 64 to 79, RTP and RTCP 128 to 191.
+    for (first, media) in [
+        (0, false),
+        (3, false),
+        (22, false),
+        (64, false),
+        (127, false),
+        (128, true),
+        (191, true),
+        (192, false),
+    ] {
+        assert_eq!(is_media(&[first, 0]), media, "{first}");
+    }
+    assert!(!is_media(&[]));
+}

@@ -201,6 +201,11 @@ impl Control {
         sent
     }
 
+    /// When everything handed to the far end will have been played, as last told by [`MediaPort::set_far_end`].
+    pub fn far_end(&self) -> Nanos {
+        Nanos(self.shared.far_end.load(Ordering::Relaxed))
+    }
+
     /// The call's counters.
     pub fn stats(&self) -> Arc<CallStats> {
         Arc::clone(&self.stats)
@@ -360,7 +365,7 @@ impl Slot {
             fence(Ordering::SeqCst);
             // What changed before the flags were seen is not announced: looked at once more here.
             let missed = (hungry && !self.from_model.is_empty())
-                || (up.blocked && self.to_model.free() >= crate::uplink::PACKETS_PER_FRAME)
+                || (up.blocked && crate::uplink::room(&self.to_model))
                 || (down.blocked && self.to_media.free() > 0);
             if missed {
                 next = clock.now();

@@ -171,6 +171,8 @@ pub struct Snapshot {
     pub uplink: Option<Delays>,
     /// Model to caller: from the moment a frame was due to Twilio's message written.
     pub downlink: Option<Delays>,
+    /// What waited at Twilio before each of ARIA's frames, as its queue is modelled: delay that the caller hears.
+    pub far_end: Option<Delays>,
     /// How often the caller cut ARIA off.
     pub interruptions: u64,
     /// Tokens billed so far.

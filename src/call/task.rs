@@ -60,6 +60,7 @@ pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
         transcript: Vec::new(),
         uplink: None,
         downlink: None,
+        far_end: None,
         interruptions: 0,
         total_tokens: 0,
         ended: None,
@@ -120,6 +121,7 @@ struct Call {
     media_events: Option<mpsc::Receiver<MediaEvent>>,
     sent: Arc<AgeHistogram>,
     written: Arc<AgeHistogram>,
+    ahead: Arc<AgeHistogram>,
     tools: JoinSet<Input>,
     events_sent: u64,
 }
@@ -145,6 +147,7 @@ impl Call {
             media_events: None,
             sent: Arc::default(),
             written: Arc::default(),
+            ahead: Arc::default(),
             tools: JoinSet::new(),
             events_sent: 0,
         }
@@ -314,6 +317,7 @@ impl Call {
             events,
             stats,
             written: Arc::clone(&self.written),
+            ahead: Arc::clone(&self.ahead),
         })
     }
 
@@ -387,6 +391,7 @@ impl Call {
         let mut snapshot = self.handle.0.snapshot.lock().unwrap_or_else(|e| e.into_inner());
         snapshot.uplink = Some(Delays::of(&self.sent));
         snapshot.downlink = Some(Delays::of(&self.written));
+        snapshot.far_end = Some(Delays::of(&self.ahead));
     }
 
     /// Lets go of everything. The peers are told first, then the HTTP goodbyes go out side by side.

@@ -100,6 +100,7 @@ impl Line for Call {
                 events: events_in,
                 stats,
                 written: Arc::default(),
+                ahead: Arc::default(),
             })
         }
         .boxed()
@@ -128,6 +129,7 @@ impl Line for Call {
             transcript: Vec::new(),
             uplink: None,
             downlink: None,
+            far_end: None,
             interruptions: 0,
             total_tokens: 0,
             ended: self.is_ended(),

@@ -52,6 +52,7 @@ fn snapshot(call_sid: &str) -> Snapshot {
         transcript: Vec::new(),
         uplink: None,
         downlink: None,
+        far_end: None,
         interruptions: 0,
         total_tokens: 0,
         ended: None,

@@ -56,8 +56,8 @@ pub struct FarEnd {
     round_trip: Least,
     /// Arrival less media time of the caller's frames, ns.
     way_back: Least,
-    /// How much later than the quickest the caller's last frame came, ns.
-    late: i64,
+    /// How much later than the quickest the caller's last frame came, ns, and when.
+    late: (i64, Nanos),
 }
 
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl FarEnd {
             marks: VecDeque::new(),
             round_trip: Least::over(ROUND_TRIP_WINDOW),
             way_back: Least::over(WAY_BACK_WINDOW),
-            late: 0,
+            late: (0, Nanos(0)),
         }
     }
 
@@ -159,8 +159,7 @@ impl FarEnd {
         self.heard = mark.behind;
         self.round_trip.took(now.minus(mark.earliest).max(0), now);
         let trip = self.round_trip.get().unwrap_or(0);
-        // What held this echo up held up the caller's last frame, sent a beat before it, a beat longer.
-        let held_up = (self.late - BEAT.as_nanos() as i64).max(0);
+        let held_up = self.held_up(now);
         let ended = now.offset(-trip - held_up).max(mark.earliest);
         if mark.idle && ended <= mark.sent + BEAT {
             // Nothing was waiting, and this is when the mark came rather than when sound ended.
@@ -191,7 +190,14 @@ impl FarEnd {
     pub fn caller(&mut self, time: u64, now: Nanos) {
         let offset = (now.0 as i64).saturating_sub(length(time, self.rate));
         self.way_back.took(offset, now);
-        self.late = offset.saturating_sub(self.way_back.get().unwrap_or(offset));
+        self.late = (offset.saturating_sub(self.way_back.get().unwrap_or(offset)), now);
+    }
+
+    /// How long, ns, an echo was held up that is read at `now`: as long as the caller's last frame less the beat it was sent before it. Of
+    /// a caller who sends nothing nothing can be said.
+    fn held_up(&self, now: Nanos) -> i64 {
+        let (late, at) = self.late;
+        if now.saturating_sub(at) > 2 * BEAT { 0 } else { (late - BEAT.as_nanos() as i64).max(0) }
     }
 
     /// A ping was answered after `round_trip`.

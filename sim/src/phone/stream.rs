@@ -55,6 +55,7 @@ impl Call {
             reader,
             playback: Playback::default(),
             zero,
+            beat: zero,
             first_media: zero + Duration::from_millis(wait),
             sent_media: false,
             got_audio: false,

@@ -26,6 +26,8 @@ pub(super) struct Open {
     pub(super) uplink: Uplink,
     pub(super) playback: Playback,
     pub(super) zero: Instant,
+    /// When the beat that sounds now was due.
+    pub(super) beat: Instant,
     pub(super) first_media: Instant,
     pub(super) sent_media: bool,
     pub(super) got_audio: bool,
@@ -59,6 +61,7 @@ impl Call {
             if deaf { self.wake(std::future::pending()).await } else { self.wake(open.reader.next()).await };
         match woken {
             Wake::Beat(beat) => {
+                open.beat = beat.due;
                 let mut bytes = [0; FRAME];
                 let (marks, _) = open.playback.tick(&mut bytes);
                 let (turn, next) = self.turn(beat, &bytes.map(g711::decode));
@@ -194,6 +197,7 @@ impl Call {
                     at,
                     bytes: bytes.len(),
                     queued_bytes: open.playback.queued_bytes(),
+                    ahead: open.playback.ahead(instant.saturating_duration_since(open.beat)),
                 });
                 if open.playback.push_audio(bytes).is_some_and(|o| o.first) {
                     self.warn(twiml::Warning::new(31_931, "more than ten minutes of audio are waiting"));

@@ -70,6 +70,11 @@ fn an_echo_that_was_held_up_itself_is_no_longer_queue() {
     far.caller(15 * 8, at(1325));
     assert!(far.echoed("a", at(1325)));
     assert!(far.ends() <= at(1026), "{:?}", far.ends());
+    // The caller's line says nothing more, and another echo comes late.
+    far.frame(FRAME, at(1400));
+    far.mark("b".into(), at(1400));
+    assert!(far.echoed("b", at(1700)));
+    assert_eq!(far.ends(), at(1700), "with no caller to tell otherwise it was the queue");
 }
 
 #[test]

@@ -56,6 +56,7 @@ impl Call {
             playback: Playback::default(),
             zero,
             beat: zero,
+            beat_late: Duration::ZERO,
             first_media: zero + Duration::from_millis(wait),
             sent_media: false,
             got_audio: false,

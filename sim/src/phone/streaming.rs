@@ -28,6 +28,8 @@ pub(super) struct Open {
     pub(super) zero: Instant,
     /// When the beat that sounds now was due.
     pub(super) beat: Instant,
+    /// How late it came.
+    pub(super) beat_late: Duration,
     pub(super) first_media: Instant,
     pub(super) sent_media: bool,
     pub(super) got_audio: bool,
@@ -62,6 +64,7 @@ impl Call {
         match woken {
             Wake::Beat(beat) => {
                 open.beat = beat.due;
+                open.beat_late = beat.due.elapsed();
                 let mut bytes = [0; FRAME];
                 let (marks, _) = open.playback.tick(&mut bytes);
                 let (turn, next) = self.turn(beat, &bytes.map(g711::decode));
@@ -198,6 +201,7 @@ impl Call {
                     bytes: bytes.len(),
                     queued_bytes: open.playback.queued_bytes(),
                     ahead: open.playback.ahead(instant.saturating_duration_since(open.beat)),
+                    beat_late: open.beat_late,
                 });
                 if open.playback.push_audio(bytes).is_some_and(|o| o.first) {
                     self.warn(twiml::Warning::new(31_931, "more than ten minutes of audio are waiting"));

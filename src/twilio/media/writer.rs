@@ -4,8 +4,8 @@ use std::pin::pin;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use futures_util::SinkExt;
 use futures_util::stream::SplitSink;
-use futures_util::{FutureExt, SinkExt};
 use pipeline::{AgeHistogram, MediaEncoding, MediaPort, Nanos};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -176,13 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
     }
 
     async fn write(&mut self, message: Message) -> Result<(), StreamEnd> {
-        let mut send = self.sink.send(message);
-        // The kernel nearly always takes it at once: no timer is made for that.
-        let sent = match (&mut send).now_or_never() {
-            Some(sent) => Ok(sent),
-            None => timeout(WRITE_TIMEOUT, send).await,
-        };
-        match sent {
+        match timeout(WRITE_TIMEOUT, self.sink.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(StreamEnd::Reset),
             Err(_) => Err(StreamEnd::SlowPeer),

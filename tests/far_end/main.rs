@@ -172,7 +172,10 @@ fn assert_near(played: &Played, path: &Path, what: &str) {
         at(1.0)
     );
     assert!(played.report.violations.is_empty(), "{:?}", played.report);
-    assert!(errors.len() > 600, "nothing was measured: on this machine the phone was late for {left_out} frames");
+    assert!(
+        errors.len() > 600,
+        "nothing was measured: on this machine the phone was late for {left_out} frames"
+    );
     assert!(share >= SHARE, "{what}: {share}; when, believed, true: {off:?}");
 }
 

@@ -205,6 +205,11 @@ impl Control {
         sent
     }
 
+    /// When everything handed to the far end will have been played, as last told by [`MediaPort::set_far_end`].
+    pub fn far_end(&self) -> Nanos {
+        Nanos(self.shared.far_end.load(Ordering::Relaxed))
+    }
+
     /// The call's counters.
     pub fn stats(&self) -> Arc<CallStats> {
         Arc::clone(&self.stats)
@@ -365,7 +370,7 @@ impl Slot {
         if hungry || up.blocked || down.blocked {
             wish::settle();
             let missed = (hungry && !self.from_model.is_empty())
-                || (up.blocked && self.to_model.free() >= crate::uplink::PACKETS_PER_FRAME)
+                || (up.blocked && crate::uplink::room(&self.to_model))
                 || (down.blocked && self.to_media.free() > 0);
             if missed {
                 next = clock.now();

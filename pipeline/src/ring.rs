@@ -21,8 +21,8 @@ use crate::frame::FRAME_MS;
 pub const UPLINK_BACKLOG_MS: u32 = 1000;
 /// Room of the ring itself: the backlog plus what a burst can bring before the audio thread wakes to trim it.
 pub const UPLINK_IN_MS: u32 = 1600;
-/// Encoded packets that may wait for the model's peer: how late its task may run before frames stay behind.
-pub const UPLINK_OUT_MS: u32 = 320;
+/// Room for encoded packets: the 100 ms that may wait for the model's peer (`BURST_PACKETS`) and what one more frame can make of it.
+pub const UPLINK_OUT_MS: u32 = 240;
 /// Packets from the model that may wait for the audio thread: a burst after a network stall.
 pub const DOWNLINK_IN_MS: u32 = 960;
 /// Frames that may wait for the media socket. With the stage it bounds how far a slow Twilio falls behind: 500 ms.

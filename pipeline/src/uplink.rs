@@ -1,7 +1,8 @@
 //! Caller to model: media frames of any length in, packets of 20 ms out, encoded the moment they are whole.
 //!
 //! Nothing waits here: TCP has put the frames in order. RTP time is the caller's media time, so a gap stays a gap and
-//! a stall shows as a burst with true timestamps, which the model's own jitter buffer puts right.
+//! a stall shows as a burst with true timestamps, which the model's own jitter buffer puts right. The pace of that burst is kept here
+//! and nowhere else: this thread's clock is exact to 0.1 ms where the sockets' timers are late by one or two.
 //! With mu-law media and a mu-law codec the bytes pass through untouched.
 
 use std::time::Duration;
@@ -10,11 +11,12 @@ use crate::frame::{FRAME_MS, MEDIA_BYTES, MediaEncoding, MediaFormat, MediaFrame
 use crate::g711::{self, Law};
 use crate::opus::{Encoder, OpusConfig, OpusError};
 use crate::resample::Resampler;
-use crate::ring::{Reader, UPLINK_BACKLOG_MS, Writer};
+use crate::ring::{Reader, UPLINK_BACKLOG_MS, UPLINK_OUT_MS, Writer};
 use crate::stats::CallStats;
 use crate::units::{Clock, Nanos, SampleRate};
 
-/// Packets of a burst that go out at once: what a network stall of 100 ms holds up.
+/// Packets of a burst that go out at once: what a network stall of 100 ms holds up. As many may wait for the model's peer: before it is
+/// connected sound waits as media, of which the oldest can still be dropped, and what leaves when it connects is no flood.
 pub const BURST_PACKETS: u32 = 5;
 /// Time between packets of a longer burst: five times real time. Faster would starve the neighbours of a flooding
 /// call and overrun the model's jitter buffer; slower would keep the delay of a stall for longer.
@@ -29,7 +31,13 @@ const RESET_AHEAD_MS: u64 = 60_000;
 /// of the network (a lost TCP segment: 100 to 300 ms) for a mute and put silence before what was merely late.
 pub const SILENCE_AFTER: Duration = Duration::from_millis(400);
 /// Packets that one media frame can complete: its own bytes at mu-law and what was begun before.
-pub(crate) const PACKETS_PER_FRAME: usize = MEDIA_BYTES / 160 + 1;
+const PACKETS_PER_FRAME: usize = MEDIA_BYTES / 160 + 1;
+
+/// Whether the packets of one more media frame may be pushed.
+pub(crate) fn room(output: &Writer<Packet>) -> bool {
+    let waiting = ((UPLINK_OUT_MS / FRAME_MS) as usize).saturating_sub(output.free());
+    output.free() >= PACKETS_PER_FRAME && waiting < BURST_PACKETS as usize
+}
 
 /// What a tick of either chain did, and when it wants the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +62,8 @@ pub struct Uplink {
     expected: Option<u64>,
     /// Added to media time after the sender's clock was reset, modulo 2^64.
     offset: u64,
+    /// Of it what silence sent in a stall's place has pushed the caller's sound back, samples: gaps take it out again.
+    pushed_back: u64,
     /// Where a frame would continue that made no sense by itself.
     suspect: Option<u64>,
     seq: u16,
@@ -94,6 +104,7 @@ impl Uplink {
             chunk: Chunk { bytes: [0; MEDIA_BYTES], filled: 0, time: 0, born: Nanos(0) },
             expected: None,
             offset: 0,
+            pushed_back: 0,
             suspect: None,
             seq: 0,
             marker: true,
@@ -135,13 +146,13 @@ impl Uplink {
             }
         }
         while !input.is_empty() {
-            if output.free() < PACKETS_PER_FRAME {
-                progress.blocked = true;
-                break;
-            }
             let allowance = CATCH_UP_SPACING * (BURST_PACKETS - 1);
             if self.paced > now + allowance {
                 progress.next = self.paced - allowance;
+                break;
+            }
+            if !room(output) {
+                progress.blocked = true;
                 break;
             }
             let Some(frame) = input.pop() else { break };
@@ -251,12 +262,16 @@ impl Uplink {
         if (1..=self.filled).contains(&behind) {
             // It was a stall after all: what the caller said comes behind the silence instead of being lost in it.
             self.offset = self.offset.wrapping_add(behind);
+            self.pushed_back += behind;
             self.filled = 0;
             return Some(expected);
         }
         if ahead <= RESET_AHEAD_MS * per_ms || behind <= RESET_BEHIND_MS * per_ms {
             self.suspect = None;
-            return Some(placed);
+            let back = if ahead <= RESET_AHEAD_MS * per_ms { ahead.min(self.pushed_back) } else { 0 };
+            self.offset = self.offset.wrapping_sub(back);
+            self.pushed_back -= back;
+            return Some(placed.wrapping_sub(back));
         }
         if self.suspect == Some(time) {
             // Two frames that follow each other: the sender counts anew, and its audio goes on where it was.

@@ -273,3 +273,170 @@ fn silence_does_not_pile_up_before_a_model_that_is_not_there() {
     }
     assert_eq!(line.model.len(), 1);
 }
+
+/// What came out: the packet's RTP time and when it left, both in ms, and how long it had been here.
+struct Out {
+    rtp_ms: u64,
+    at_ms: f64,
+    waited_ms: f64,
+}
+
+impl Line {
+    /// Each frame arrives at its moment (ms) with its media time (ms); the model takes everything at once; runs 2 s longer.
+    fn play(&mut self, arrivals: &[(u64, u64)]) -> Vec<Out> {
+        let mut arrivals = arrivals.iter().copied().peekable();
+        let (mut now, mut out) = (Nanos(0), Vec::new());
+        let mut last = Nanos(0);
+        loop {
+            let mut came = 0;
+            // As many as come before the audio thread wakes.
+            while came < 20
+                && let Some((at, time)) = arrivals.next_if(|(at, _)| Nanos::from_millis(*at) <= now)
+            {
+                last = Nanos::from_millis(at);
+                let frame = MediaFrame::new(last, time * 8, &[1; 160]).unwrap();
+                self.media.push(frame).expect("the ring holds what comes before the audio thread wakes");
+                came += 1;
+            }
+            let next =
+                self.rig.uplink.tick(&At(now), &mut self.input, &mut self.output, &self.rig.stats).next;
+            while let Some(packet) = self.model.pop() {
+                let waited_ms = now.saturating_sub(packet.born).as_secs_f64() * 1e3;
+                out.push(Out {
+                    rtp_ms: u64::from(packet.timestamp / 8),
+                    at_ms: now.0 as f64 / 1e6,
+                    waited_ms,
+                });
+            }
+            let arrival = arrivals.peek().map_or(Nanos::MAX, |(at, _)| Nanos::from_millis(*at).max(now));
+            let wake = next.min(arrival);
+            if arrivals.peek().is_none() && wake > last + Duration::from_secs(2) {
+                return out;
+            }
+            now = wake;
+        }
+    }
+}
+
+/// Never more than a burst at once, and behind it five times real time.
+fn assert_paced(out: &[Out]) {
+    for (i, first) in out.iter().enumerate() {
+        let within = |ms: f64| out[i..].iter().take_while(|o| o.at_ms < first.at_ms + ms).count();
+        assert!(within(4.0) <= 6 && within(100.0) <= 30, "{} and {}", within(4.0), within(100.0));
+    }
+}
+
+/// 60 s of a caller whose path stands still for so long at 10 s.
+fn stalled(stall_ms: u64) -> Vec<(u64, u64)> {
+    let held = |at: u64| if (10_000..10_000 + stall_ms).contains(&at) { 10_000 + stall_ms } else { at };
+    (0..3_000).map(|i| (held(20 * i), 20 * i)).collect()
+}
+
+#[test]
+fn after_a_stall_all_of_it_leaves_soon_with_its_own_times() {
+    for stall_ms in [100, 300, 380] {
+        let out = Line::new().play(&stalled(stall_ms));
+        let times: Vec<u64> = out.iter().take(3_000).map(|o| o.rtp_ms).collect();
+        assert_eq!(
+            times,
+            (0..3_000).map(|i| 20 * i).collect::<Vec<_>>(),
+            "{stall_ms} ms: nothing lost, nothing moved"
+        );
+        assert_paced(&out);
+        let back = 10_000.0 + stall_ms as f64;
+        let longest = out.iter().map(|o| o.waited_ms).fold(0.0, f64::max);
+        let caught_up =
+            out[..3_000].iter().filter(|o| o.waited_ms > 1.0).map(|o| o.at_ms).fold(back, f64::max) - back;
+        println!("stall of {stall_ms} ms: held up {longest} ms at most, for {caught_up} ms");
+        assert!(longest <= stall_ms as f64 / 5.0 && caught_up <= stall_ms as f64 / 4.0);
+    }
+}
+
+#[test]
+fn after_a_stall_of_a_second_nothing_is_lost_and_gaps_set_the_time_right() {
+    let mut arrivals = stalled(1_000);
+    // Later the caller's own line loses a second, and 300 ms.
+    arrivals.retain(|(_, time)| !(30_000..31_000).contains(time) && !(45_000..45_300).contains(time));
+    let mut line = Line::new();
+    let out = line.play(&arrivals);
+    assert_paced(&out);
+    let silence = line.rig.stats.silence_filled.get();
+    // After 400 ms without a frame, silence until the burst.
+    let pushed_back = 11_000 - (9_980 + 400);
+    let at = |rtp_ms: u64| out.iter().find(|o| o.rtp_ms == rtp_ms).map(|o| o.at_ms);
+    assert_eq!(at(9_980), Some(9_980.0));
+    assert!(at(10_000).is_some_and(|at| at < 10_400.0), "silence");
+    assert_eq!(at(20_000 + pushed_back), Some(20_000.0), "what the caller said comes behind it");
+    let lost = line.rig.stats.duplicate.get() + line.rig.stats.dropped_full.get();
+    assert_eq!(lost, 0);
+    println!("{silence} packets of silence, pushed back by {pushed_back} ms");
+    // Of the second, what was not filled with silence in its turn.
+    let pushed_back = pushed_back - (1_000 - pushed_back);
+    assert_eq!(at(40_000 + pushed_back), Some(40_000.0));
+    for time in [45_300, 50_000, 59_980] {
+        assert_eq!(at(time), Some(time as f64), "the gaps took it out again");
+    }
+}
+
+#[test]
+fn of_ten_seconds_at_once_the_last_is_kept_and_does_not_delay_what_follows() {
+    let mut arrivals: Vec<(u64, u64)> = (0..500).map(|i| (10_000, 20 * i)).collect();
+    arrivals.extend((500..700).map(|i| (20 * i, 20 * i)));
+    let mut line = Line::new();
+    let out = line.play(&arrivals);
+    assert_paced(&out);
+    let dropped = line.rig.stats.dropped_full.get();
+    let kept = out.iter().filter(|o| o.rtp_ms < 10_000).count() as u64;
+    assert_eq!(kept + dropped, 500, "counted");
+    let last_second = out.iter().filter(|o| (9_000..10_000).contains(&o.rtp_ms)).count();
+    assert!(last_second >= 48 && kept <= 60, "{last_second} of the last 50, {kept} in all");
+    let held_up = |o: &&Out| o.waited_ms > 1.0;
+    let on_time = out.iter().filter(held_up).map(|o| o.at_ms).fold(10_000.0, f64::max) - 10_000.0;
+    let longest = out.iter().map(|o| o.waited_ms).fold(0.0, f64::max);
+    println!("{kept} of 500 kept, held up {longest} ms at most, on time again after {on_time} ms");
+    assert!(on_time <= 2_000.0 && longest <= 400.0);
+    assert!(out.iter().filter(|o| (10_000..14_000).contains(&o.rtp_ms)).count() == 200, "and then all");
+}
+
+#[test]
+fn a_sender_at_twice_real_time_is_passed_on_with_its_own_times() {
+    let arrivals: Vec<(u64, u64)> = (0..2_000).map(|i| (10 * i, 20 * i)).collect();
+    let mut line = Line::new();
+    let out = line.play(&arrivals);
+    assert_paced(&out);
+    assert_eq!(line.rig.stats.dropped_full.get(), 0);
+    for (i, o) in out.iter().take(2_000).enumerate() {
+        assert_eq!((o.rtp_ms, o.waited_ms), (20 * i as u64, 0.0), "nothing piles up here");
+    }
+}
+
+/// Row 22 of what goes wrong with numbers: lost, doubled, swapped and reset, in any order, from a seed.
+#[test]
+fn whatever_happens_to_the_numbers_the_times_are_the_callers() {
+    let mut state = 7_u64;
+    let mut draw = |n: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n
+    };
+    let (mut arrivals, mut time, mut at) = (Vec::new(), 0_u64, 0_u64);
+    for _ in 0..20_000 {
+        match draw(50) {
+            // A gap of up to 300 ms.
+            0 => (time, at) = (time + 20 * (1 + draw(15)), at + 20),
+            // The same frame again, and the one before it.
+            1 => arrivals.push((at, time)),
+            2 => arrivals.push((at, time.saturating_sub(20))),
+            _ => {}
+        }
+        arrivals.push((at, time));
+        (time, at) = (time + 20, at + 20);
+    }
+    let mut line = Line::new();
+    let out = line.play(&arrivals);
+    assert_paced(&out);
+    let mut expected: Vec<u64> = arrivals.iter().map(|(_, time)| *time).collect();
+    expected.sort_unstable();
+    expected.dedup();
+    let got: Vec<u64> = out.iter().take(expected.len()).map(|o| o.rtp_ms).collect();
+    assert_eq!(got, expected, "each once, where it belongs");
+}

@@ -147,6 +147,8 @@ pub struct Attached {
     pub stats: Arc<CallStats>,
     /// To be filled by the writer: from the moment a frame was due to its message written.
     pub written: Arc<AgeHistogram>,
+    /// To be filled by the writer: what waited at Twilio before each frame, as far as it can be known from here.
+    pub ahead: Arc<AgeHistogram>,
 }
 
 impl fmt::Debug for Attached {

@@ -207,6 +207,8 @@ pub struct Snapshot {
     pub downlink: Option<Delays>,
     /// What the audio road counted; absent until the stream flows.
     pub sound: Option<Sound>,
+    /// What waited at Twilio before each of ARIA's frames, as its queue is modelled: delay that the caller hears.
+    pub far_end: Option<Delays>,
     /// How often the caller cut ARIA off.
     pub interruptions: u64,
     /// Tokens billed so far.

@@ -62,6 +62,7 @@ pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
         uplink: None,
         downlink: None,
         sound: None,
+        far_end: None,
         interruptions: 0,
         total_tokens: 0,
         ended: None,
@@ -122,6 +123,7 @@ struct Call {
     media_events: Option<mpsc::Receiver<MediaEvent>>,
     sent: Arc<AgeHistogram>,
     written: Arc<AgeHistogram>,
+    ahead: Arc<AgeHistogram>,
     tools: JoinSet<Input>,
     events_sent: u64,
 }
@@ -147,6 +149,7 @@ impl Call {
             media_events: None,
             sent: Arc::default(),
             written: Arc::default(),
+            ahead: Arc::default(),
             tools: JoinSet::new(),
             events_sent: 0,
         }
@@ -319,6 +322,7 @@ impl Call {
             events,
             stats,
             written: Arc::clone(&self.written),
+            ahead: Arc::clone(&self.ahead),
         })
     }
 
@@ -393,6 +397,7 @@ impl Call {
         snapshot.uplink = Some(Delays::of(&self.sent));
         snapshot.downlink = Some(Delays::of(&self.written));
         snapshot.sound = self.control.as_ref().map(|control| Sound::of(&control.stats()));
+        snapshot.far_end = Some(Delays::of(&self.ahead));
     }
 
     /// Lets go of everything. The peers are told first, then the HTTP goodbyes go out side by side.

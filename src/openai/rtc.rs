@@ -20,11 +20,8 @@ use super::sdp::Reach;
 const MAX_DATAGRAM: usize = 2048;
 /// Datagrams taken per wake-up, so that a flood cannot keep the task from sending.
 const READS_PER_WAKE: usize = 32;
-/// Sound that piled up (before the session was ready, after a stall) leaves at most this much faster than real time.
-const CATCH_UP: f64 = 4.0;
-/// Packets that may leave at once before the catch-up rate applies.
-const BURST: f64 = 5.0;
-const PACKETS_PER_SECOND: f64 = 50.0;
+/// How long to sleep if the stack wants nothing.
+const IDLE: Duration = Duration::from_secs(1);
 /// Texts waiting for the channel to open or the task to send.
 pub const COMMAND_QUEUE: usize = 64;
 /// Events waiting for the call's task: some seconds of transcript deltas.
@@ -184,8 +181,6 @@ pub async fn run(
         connected: false,
         open: false,
         first_frame: false,
-        tokens: BURST,
-        refilled: Instant::now(),
         stack_due: Instant::now(),
         unsettled: true,
         sent,
@@ -199,7 +194,9 @@ pub async fn run(
         if leg.settle().is_err() {
             break;
         }
-        let due = leg.due().into();
+        // Whatever woke us, what waits goes out: nobody rings again for what was there before the connection.
+        leg.send_audio();
+        let due = leg.stack_due.into();
         if due < timer.deadline() || timer.is_elapsed() {
             timer.as_mut().reset(due);
         }
@@ -210,16 +207,13 @@ pub async fn run(
                 Some(LegCommand::Audio(port)) => leg.port = Some(port),
                 Some(LegCommand::Close) | None => break,
             },
-            () = bell.0.notified() => leg.send_audio(),
+            () = bell.0.notified() => {}
             received = leg.socket.recv_from(&mut buffer) => {
                 if leg.receive(received, &mut buffer).is_err() {
                     break;
                 }
             }
-            () = timer.as_mut() => {
-                leg.handle_timeout(Instant::now());
-                leg.send_audio();
-            }
+            () = timer.as_mut() => leg.handle_timeout(Instant::now()),
         }
     }
     leg.peer.close();
@@ -238,8 +232,6 @@ struct Running {
     connected: bool,
     open: bool,
     first_frame: bool,
-    tokens: f64,
-    refilled: Instant,
     /// When the stack wants to be told the time.
     stack_due: Instant,
     /// The stack may have datagrams, events or another deadline: anything but sound went in. Each question to the stack walks through all
@@ -262,15 +254,9 @@ impl Running {
             self.flush();
         }
         if !settled {
-            self.stack_due = self.peer.poll_timeout().unwrap_or(Instant::now() + Duration::from_secs(1));
+            self.stack_due = self.peer.poll_timeout().unwrap_or_else(|| Instant::now() + IDLE);
         }
         Ok(())
-    }
-
-    fn due(&self) -> Instant {
-        // Out of tokens: something may be left in the ring without a bell to come.
-        let catching_up = || Instant::now() + Duration::from_secs_f64(1.0 / (PACKETS_PER_SECOND * CATCH_UP));
-        if self.connected && self.tokens < 1.0 { self.stack_due.min(catching_up()) } else { self.stack_due }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -293,15 +279,11 @@ impl Running {
         self.unsettled = true;
     }
 
+    /// Sends what is there. The audio thread keeps the pace of a burst.
     fn send_audio(&mut self) {
         let Some(port) = self.port.as_mut().filter(|_| self.connected) else { return };
-        let now = Instant::now();
-        let refill = now.duration_since(self.refilled).as_secs_f64() * PACKETS_PER_SECOND * CATCH_UP;
-        self.tokens = (self.tokens + refill).min(BURST);
-        self.refilled = now;
-        while self.tokens >= 1.0 {
-            let Some(packet) = port.pop() else { return };
-            self.tokens -= 1.0;
+        while let Some(packet) = port.pop() {
+            let now = Instant::now();
             if self.peer.send_audio(now, &packet).is_err() {
                 metrics::counter!("aria_model_audio_unsent_total").increment(1);
                 continue;
@@ -366,7 +348,6 @@ impl Running {
             }
             PeerEvent::Connected => {
                 self.connected = true;
-                self.refilled = Instant::now();
                 LegEvent::Connected
             }
             PeerEvent::ChannelOpen => {

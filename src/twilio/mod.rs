@@ -4,8 +4,9 @@
 //! <https://www.twilio.com/docs/usage/webhooks/webhooks-security>.
 
 pub mod clock;
+pub mod far_end;
 pub mod form;
-pub mod marks;
+pub mod least;
 pub mod media;
 pub mod order;
 pub mod public_url;

@@ -100,6 +100,7 @@ impl Line for Call {
                 events: events_in,
                 stats,
                 written: Arc::default(),
+                ahead: Arc::default(),
             })
         }
         .boxed()
@@ -129,6 +130,7 @@ impl Line for Call {
             uplink: None,
             downlink: None,
             sound: None,
+            far_end: None,
             interruptions: 0,
             total_tokens: 0,
             ended: self.is_ended(),

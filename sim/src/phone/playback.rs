@@ -5,8 +5,12 @@
 //! clock: a frame taken from the queue sounds for 20 ms, is not called back by `clear`, and its marks are due when it is over.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::g711;
+
+/// What a byte sounds for.
+const BYTE: Duration = Duration::from_micros(125);
 
 /// Bytes (= samples) in 20 ms of mu-law at 8 kHz.
 pub const FRAME: usize = 160;
@@ -126,6 +130,16 @@ impl Playback {
     pub fn queued_bytes(&self) -> usize {
         self.queued_bytes
     }
+
+    /// What sounds before audio that arrives when so much of this beat has passed: the rest of the frame that sounds, and all that waits.
+    /// Nothing in silence, though such audio waits for the next beat.
+    pub fn ahead(&self, into_beat: Duration) -> Duration {
+        if self.queued_bytes == 0 && !self.sounding {
+            return Duration::ZERO;
+        }
+        let beat = BYTE * FRAME as u32;
+        beat.saturating_sub(into_beat) + BYTE * self.queued_bytes as u32
+    }
 }
 
 #[cfg(test)]
@@ -192,6 +206,21 @@ mod tests {
         assert_eq!(p.push_audio(vec![1; 20]), Some(Overflow { bytes: 20, first: false }));
         tick(&mut p);
         assert_eq!(p.push_audio(vec![1; 170]), Some(Overflow { bytes: 10, first: false }));
+    }
+
+    #[test]
+    fn what_is_ahead_is_the_rest_of_the_beat_and_what_waits() {
+        let ms = Duration::from_millis;
+        let mut p = Playback::default();
+        assert_eq!(p.ahead(ms(5)), ms(0));
+        p.push_audio(vec![1; 320]);
+        assert_eq!(p.ahead(ms(5)), ms(15 + 40));
+        tick(&mut p);
+        assert_eq!(p.ahead(ms(5)), ms(15 + 20));
+        tick(&mut p);
+        assert_eq!((p.ahead(ms(5)), p.ahead(ms(30))), (ms(15), ms(0)));
+        tick(&mut p);
+        assert_eq!(p.ahead(ms(5)), ms(0));
     }
 
     #[test]

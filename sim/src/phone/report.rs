@@ -56,6 +56,10 @@ pub struct Arrival {
     pub bytes: usize,
     /// The audio that was waiting before it, mu-law bytes: the delay it adds to this one.
     pub queued_bytes: usize,
+    /// The same as time, with the rest of the frame that sounds.
+    pub ahead: Duration,
+    /// How late the phone was with the beat that sounds: on a machine too busy for it, it plays and answers late, as Twilio would not.
+    pub beat_late: Duration,
 }
 
 /// A mark of the bridge. Times since the first webhook was sent.

@@ -55,6 +55,8 @@ impl Call {
             reader,
             playback: Playback::default(),
             zero,
+            beat: zero,
+            beat_late: Duration::ZERO,
             first_media: zero + Duration::from_millis(wait),
             sent_media: false,
             tapped: 0,

@@ -26,6 +26,10 @@ pub(super) struct Open {
     pub(super) uplink: Uplink,
     pub(super) playback: Playback,
     pub(super) zero: Instant,
+    /// When the beat that sounds now was due.
+    pub(super) beat: Instant,
+    /// How late it came.
+    pub(super) beat_late: Duration,
     pub(super) first_media: Instant,
     pub(super) sent_media: bool,
     /// Frames said by the tap.
@@ -61,6 +65,8 @@ impl Call {
             if deaf { self.wake(std::future::pending()).await } else { self.wake(open.reader.next()).await };
         match woken {
             Wake::Beat(beat) => {
+                open.beat = beat.due;
+                open.beat_late = beat.due.elapsed();
                 let mut bytes = [0; FRAME];
                 let (marks, _) = open.playback.tick(&mut bytes);
                 let (turn, next) = self.turn(beat, &bytes.map(g711::decode));
@@ -205,6 +211,8 @@ impl Call {
                         at,
                         bytes: bytes.len(),
                         queued_bytes: open.playback.queued_bytes(),
+                        ahead: open.playback.ahead(instant.saturating_duration_since(open.beat)),
+                        beat_late: open.beat_late,
                     }),
                 }
                 if open.playback.push_audio(bytes).is_some_and(|o| o.first) {

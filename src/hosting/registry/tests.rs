@@ -53,6 +53,7 @@ fn snapshot(call_sid: &str) -> Snapshot {
         uplink: None,
         downlink: None,
         sound: None,
+        far_end: None,
         interruptions: 0,
         total_tokens: 0,
         ended: None,

@@ -31,7 +31,7 @@ use self::open::Opened;
 use self::pings::Pings;
 use self::reader::Reader;
 use self::writer::Writer;
-use super::marks::Marks;
+use super::far_end::FarEnd;
 use super::order::Phase;
 use super::wire::{MAX_MESSAGE_BYTES, Outgoing};
 use crate::call::{MediaClosed, MediaEvent};
@@ -91,12 +91,13 @@ where
     let Opened { start, format, cancelled, attached, sequence } = opened;
     tracing::info!(call = %start.call_sid, stream = %start.stream_sid, "media stream started");
     let (mut sink, mut source) = ws.split();
-    let (port, marks, pings) = (Mutex::new(attached.port), Mutex::new(Marks::default()), Pings::default());
+    let (port, far_end) = (Mutex::new(attached.port), Mutex::new(FarEnd::new(format.rate)));
+    let pings = Pings::default();
     let events = attached.events;
     let reader = Reader {
         stream: &mut source,
         port: &port,
-        marks: &marks,
+        far_end: &far_end,
         pings: &pings,
         events: events.clone(),
         cancelled: &cancelled,
@@ -108,12 +109,13 @@ where
     let writer = Writer {
         sink: &mut sink,
         port: &port,
-        marks: &marks,
+        far_end: &far_end,
         pings: &pings,
         bell: &attached.bell,
         commands: attached.commands,
         events: events.clone(),
         written: &attached.written,
+        ahead: &attached.ahead,
         encoding: format.encoding,
         out: Outgoing::new(&start.stream_sid),
     };

@@ -20,7 +20,7 @@ use super::watchdog::{Verdict, Watchdog};
 use super::{StreamEnd, broken, dropped, lock};
 use crate::call::MediaEvent;
 use crate::hosting::rate::Bucket;
-use crate::twilio::marks::Marks;
+use crate::twilio::far_end::FarEnd;
 use crate::twilio::order::{Kind, Phase};
 use crate::twilio::wire::{Event, parse};
 
@@ -37,7 +37,7 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Reader<'a, S> {
     pub stream: &'a mut SplitStream<WebSocketStream<S>>,
     pub port: &'a Mutex<MediaPort>,
-    pub marks: &'a Mutex<Marks>,
+    pub far_end: &'a Mutex<FarEnd>,
     pub pings: &'a Pings,
     pub events: mpsc::Sender<MediaEvent>,
     pub cancelled: &'a Notify,
@@ -83,6 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
                 Some(Ok(Message::Text(text))) => text,
                 Some(Ok(Message::Pong(payload))) => {
                     if let Some(round_trip) = self.pings.answered(&payload, born) {
+                        lock(self.far_end).pinged(round_trip, born);
                         self.tell(MediaEvent::Rtt(round_trip));
                     }
                     continue;
@@ -131,7 +132,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
         match message.event {
             Event::Media(media) => {
                 let port = self.port;
+                let far_end = self.far_end;
                 let taken = self.intake.take(&media, born, |frame| {
+                    lock(far_end).caller(frame.time, born);
                     if lock(port).push(frame).is_err() {
                         dropped("uplink_full");
                     }
@@ -153,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
                 }
             }
             Event::Mark(name) => {
-                if lock(self.marks).echoed(&name) {
+                if echoed(self.far_end, self.port, &name, born) {
                     self.tell(MediaEvent::Mark { name: name.into_owned() });
                 } else {
                     metrics::counter!("aria_marks_total", "outcome" => "not_ours").increment(1);
@@ -190,4 +193,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
             dropped("event");
         }
     }
+}
+
+/// Takes an echo and tells the audio thread what it says of Twilio's queue. Returns whether the mark was ours.
+fn echoed(far_end: &Mutex<FarEnd>, port: &Mutex<MediaPort>, name: &str, now: Nanos) -> bool {
+    let mut far_end = lock(far_end);
+    let ours = far_end.echoed(name, now);
+    lock(port).set_far_end(far_end.ends());
+    ours
 }

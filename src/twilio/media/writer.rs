@@ -1,22 +1,23 @@
 //! The one writer of a media socket: `clear` first, then sound, marks and pings.
 
+use std::pin::pin;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::SinkExt;
 use futures_util::stream::SplitSink;
-use pipeline::{AgeHistogram, MediaEncoding, MediaPort};
+use pipeline::{AgeHistogram, MediaEncoding, MediaPort, Nanos};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::time::{Instant as Deadline, MissedTickBehavior, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::late;
 use super::pings::Pings;
 use super::{StreamEnd, dropped, lock};
 use crate::call::{MediaBell, MediaCommand, MediaEvent};
-use crate::twilio::marks::Marks;
+use crate::twilio::far_end::FarEnd;
 use crate::twilio::wire::Outgoing;
 
 /// Frames between two marks: one per 160 ms. More often costs messages both ways, less often makes an interrupted reply's length
@@ -33,12 +34,13 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Writer<'a, S> {
     pub sink: &'a mut SplitSink<WebSocketStream<S>, Message>,
     pub port: &'a Mutex<MediaPort>,
-    pub marks: &'a Mutex<Marks>,
+    pub far_end: &'a Mutex<FarEnd>,
     pub pings: &'a Pings,
     pub bell: &'a MediaBell,
     pub commands: mpsc::Receiver<MediaCommand>,
     pub events: mpsc::Sender<MediaEvent>,
     pub written: &'a AgeHistogram,
+    pub ahead: &'a AgeHistogram,
     pub encoding: MediaEncoding,
     pub out: Outgoing,
 }
@@ -60,17 +62,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
         let mut sent = Sent::default();
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut mark_due = Deadline::now();
+        let mut mark_due = pin!(sleep(MARK_AFTER));
         loop {
             let result = tokio::select! {
                 biased;
                 command = self.commands.recv() => self.command(command, &mut sent).await,
                 () = self.bell.rung() => {
                     let result = self.drain(&mut sent).await;
-                    mark_due = Deadline::now() + MARK_AFTER;
+                    mark_due.as_mut().reset(Instant::now() + MARK_AFTER);
                     result
                 }
-                () = sleep_until(mark_due), if sent.unmarked > 0 => self.mark_frames(&mut sent).await,
+                () = mark_due.as_mut(), if sent.unmarked > 0 => self.mark_frames(&mut sent).await,
                 _ = ping.tick() => self.ping().await,
                 () = self.pings.wanted() => self.ping().await,
             };
@@ -101,6 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
             if frame.generation > sent.generation {
                 // The flush is in the audio before its command is here.
                 *sent = Sent { generation: frame.generation, any: sent.any, ..Sent::default() };
+                lock(self.far_end).begin_generation();
             }
             if !late::worth_sending(pipeline::now().saturating_sub(frame.due), frame.payload(), self.encoding)
             {
@@ -108,8 +111,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                 continue;
             }
             let text = self.out.media(frame.payload());
-            self.send(text).await?;
-            self.written.record(pipeline::now().saturating_sub(frame.due));
+            self.write(Message::Text(text)).await?;
+            let now = pipeline::now();
+            self.written.record(now.saturating_sub(frame.due));
+            self.queued(frame.payload().len(), now);
             if !std::mem::replace(&mut sent.any, true) {
                 self.tell(MediaEvent::FirstFrameOut);
             }
@@ -125,7 +130,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
         match command {
             Some(MediaCommand::Clear { generation, since }) => {
                 let text = self.out.clear();
-                self.send(text).await?;
+                self.write(Message::Text(text)).await?;
+                {
+                    let mut far_end = lock(self.far_end);
+                    far_end.clear(pipeline::now());
+                    lock(self.port).set_far_end(far_end.ends());
+                }
                 self.tell(MediaEvent::Cleared { generation, after: since.elapsed() });
                 if generation > sent.generation {
                     *sent = Sent { generation, any: sent.any, ..Sent::default() };
@@ -138,6 +148,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
         }
     }
 
+    /// So many bytes of sound were written: what waited before them at Twilio, and until when they will have been played.
+    fn queued(&self, bytes: usize, now: Nanos) {
+        let mut far_end = lock(self.far_end);
+        self.ahead.record(far_end.depth(now));
+        far_end.frame((bytes / self.encoding.bytes_per_sample()) as u64, now);
+        lock(self.port).set_far_end(far_end.ends());
+    }
+
     async fn mark_frames(&mut self, sent: &mut Sent) -> Result<(), StreamEnd> {
         sent.unmarked = 0;
         self.mark(format!("g{}:{}", sent.generation, sent.frames)).await
@@ -145,20 +163,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
 
     async fn mark(&mut self, name: String) -> Result<(), StreamEnd> {
         let text = self.out.mark(&name);
-        let lost = lock(self.marks).sent(name, Instant::now());
+        let lost = lock(self.far_end).mark(name, pipeline::now());
         if lost > 0 {
             metrics::counter!("aria_marks_total", "outcome" => "never_echoed").increment(lost as u64);
         }
-        self.send(text).await
+        self.write(Message::Text(text)).await
     }
 
     async fn ping(&mut self) -> Result<(), StreamEnd> {
         let payload = self.pings.next(pipeline::now());
         self.write(Message::Ping(payload.to_vec().into())).await
-    }
-
-    async fn send(&mut self, text: Utf8Bytes) -> Result<(), StreamEnd> {
-        self.write(Message::Text(text)).await
     }
 
     async fn write(&mut self, message: Message) -> Result<(), StreamEnd> {

@@ -44,10 +44,9 @@ impl Outgoing {
 
     /// Asks for `name` to be echoed when everything before it has been played.
     pub fn mark(&mut self, name: &str) -> Utf8Bytes {
-        let name = quoted(name);
-        self.buffer.reserve(self.mark_prefix.len() + name.len() + 2);
+        self.buffer.reserve(self.mark_prefix.len() + name.len() + 4);
         self.buffer.put_slice(self.mark_prefix.as_bytes());
-        self.buffer.put_slice(name.as_bytes());
+        serde_json::to_writer((&mut self.buffer).writer(), name).expect("text is JSON, and the buffer grows");
         self.buffer.put_slice(b"}}");
         self.take()
     }

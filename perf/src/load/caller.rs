@@ -11,6 +11,8 @@ use crate::watermark::{FRAME, Heard, Listener};
 
 /// Frames before an interruption that may still be under way when `clear` comes.
 const OLD_FRAMES: usize = 200;
+/// How long after `clear` what comes may be of the old reply. The next one begins later.
+const OLD_WITHIN: Duration = Duration::from_millis(500);
 
 /// One caller.
 pub(crate) struct Caller {
@@ -83,15 +85,17 @@ impl Tap for Caller {
         let target = Duration::from_micros(self.target_us.load(Ordering::Relaxed));
         let frames = road.score.frames();
         let Ear { listener, cut } = &mut *lock(&self.ear);
+        if cut.is_some_and(|(_, cleared)| at.saturating_duration_since(cleared) > OLD_WITHIN) {
+            // One in sixteen new replies would begin with the noise that is expected.
+            listener.forget();
+            *cut = None;
+        }
         listener.hear(bytes.iter().map(|byte| g711::decode(*byte)), at, |heard| {
             if let (Heard::Frame(sighting), Some((frame, cleared))) = (&heard, &cut)
                 && sighting.at > *cleared
+                && (*frame + frames - sighting.frame) % frames < OLD_FRAMES
             {
-                if (*frame + frames - sighting.frame) % frames < OLD_FRAMES {
-                    self.tally.stale();
-                } else {
-                    *cut = None;
-                }
+                self.tally.stale();
             }
             self.tally.heard(road, heard, target);
         });

@@ -113,9 +113,9 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
     }
     let began_unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let calls = plan.calls.max(1);
-    let stride = FRAMES / calls;
     let network = plan.network.config();
     let (up, down) = (Arc::new(Score::new(FRAMES, 1)), Arc::new(Score::new(FRAMES, 2)));
+    let stride = up.frames() / calls;
     let tally = Arc::new(Tally::new(up, Arc::clone(&down), network.delay));
     let model = Arc::new(Model::new(Arc::clone(&tally), stride));
     let mut config = ModelConfig {

@@ -122,7 +122,7 @@ impl Tally {
     /// A frame of the recording is handed to the kernel.
     pub(crate) fn sent(&self, road: &Road, frame: usize, at: Instant) {
         road.sent[frame].store(at.duration_since(self.zero).as_nanos() as u64 + 1, Ordering::Relaxed);
-        if self.is_measuring() {
+        if self.is_measuring() && !road.score.is_pause(frame) {
             lock(&road.gathered).counts.sent += 1;
         }
     }

@@ -1,4 +1,5 @@
-//! Sound that tells where it comes from: every 20 ms of it are one of sixteen short noises, and any four in a row occur once.
+//! Sound that tells where it comes from: every 20 ms of it are one of sixteen short noises, and any four in a row occur once. Like speech it
+//! pauses now and then, because a bridge may use pauses.
 //!
 //! Each noise is a sum of the harmonics of 50 Hz between 350 and 3000 Hz in random phases, so it passes a telephone line and a speech
 //! codec, and a matched filter finds it to the sample (125 µs). Who hears four of them knows the place in the recording, hence when it was
@@ -6,7 +7,7 @@
 
 mod listener;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::f64::consts::TAU;
 use std::sync::Arc;
 
@@ -26,12 +27,16 @@ const WORD: usize = 4;
 const HARMONICS: std::ops::RangeInclusive<u32> = 7..=60;
 /// Loudness, RMS: about −20 dBFS, a firm voice. Louder clips, softer drowns in mu-law's steps.
 const LEVEL: f64 = 3_000.0;
+/// Frames of speech, and frames of the pause behind them: phrases of three seconds.
+const PHRASE: usize = 150;
+const PAUSE: usize = 20;
 /// Samples at 8 kHz over which a frame rises and falls, so that its edges do not click: 1 ms.
 const EDGE: usize = 8;
 
 /// A recording that marks its own time.
 pub struct Score {
-    symbols: Box<[u8]>,
+    /// The noise of each frame; none in a pause.
+    symbols: Box<[Option<u8>]>,
     templates: Box<[[f32; FRAME]; SYMBOLS]>,
     words: HashMap<u32, usize>,
     wide: Arc<[i16]>,
@@ -39,14 +44,19 @@ pub struct Score {
 }
 
 impl Score {
-    /// A recording of `frames` frames (at most a third of 16⁴, so that words stay unique) from a seed. Recordings of different seeds
+    /// A recording of about `frames` frames (at most a third of 16⁴, so that words stay unique) from a seed. Recordings of different seeds
     /// share no noise.
     pub fn new(frames: usize, seed: u64) -> Self {
         assert!(frames <= SYMBOLS.pow(WORD as u32) / 3, "longer recordings would repeat themselves");
         let mut random = SmallRng::seed_from_u64(seed);
         let phases: Vec<Vec<f64>> =
             (0..SYMBOLS).map(|_| HARMONICS.map(|_| TAU * random.random::<f64>()).collect()).collect();
-        let (symbols, words) = sequence(frames, &mut random);
+        let phrases = frames.div_ceil(PHRASE + PAUSE).max(1);
+        let noises = sequence(phrases * PHRASE, &mut random);
+        let phrase =
+            |noises: &[u8]| noises.iter().copied().map(Some).chain([None; PAUSE]).collect::<Vec<_>>();
+        let symbols: Vec<Option<u8>> = noises.chunks(PHRASE).flat_map(phrase).collect();
+        let words = words(&symbols);
         let at_8k: Vec<Vec<f64>> = phases.iter().map(|phases| noise(phases, FRAME)).collect();
         let at_16k: Vec<Vec<i16>> =
             phases.iter().map(|p| noise(p, 2 * FRAME).into_iter().map(|s| s as i16).collect()).collect();
@@ -59,7 +69,9 @@ impl Score {
                 narrow[symbol][i] = g711::encode(*sample as i16);
             }
         }
-        let wide = symbols.iter().flat_map(|symbol| at_16k[usize::from(*symbol)].iter().copied()).collect();
+        let silence = vec![0; 2 * FRAME];
+        let sound = |symbol: &Option<u8>| symbol.map_or(&silence, |symbol| &at_16k[usize::from(symbol)]);
+        let wide = symbols.iter().flat_map(|symbol| sound(symbol).iter().copied()).collect();
         Self { symbols: symbols.into(), templates, words, wide, narrow }
     }
 
@@ -75,11 +87,21 @@ impl Score {
 
     /// A frame as mu-law, 8 kHz.
     pub fn mulaw(&self, frame: usize) -> [u8; FRAME] {
-        self.narrow[usize::from(self.symbols[frame % self.frames()])]
+        self.symbol(frame).map_or([g711::SILENCE; FRAME], |symbol| self.narrow[symbol])
     }
 
-    fn symbol(&self, frame: usize) -> usize {
-        usize::from(self.symbols[frame % self.frames()])
+    /// Whether a frame is of a pause: nobody can tell that he hears it.
+    pub fn is_pause(&self, frame: usize) -> bool {
+        self.symbol(frame).is_none()
+    }
+
+    /// Frames of a pause behind `frame`, `count` frames long.
+    fn pauses(&self, frame: usize, count: usize) -> usize {
+        (frame..frame + count).filter(|frame| self.is_pause(*frame)).count()
+    }
+
+    fn symbol(&self, frame: usize) -> Option<usize> {
+        self.symbols[frame % self.frames()].map(usize::from)
     }
 
     /// Where these noises follow each other.
@@ -100,38 +122,38 @@ impl Score {
     }
 }
 
-/// A sequence in which no word occurs twice, also not across its end, and where each word is.
-fn sequence(frames: usize, random: &mut SmallRng) -> (Vec<u8>, HashMap<u32, usize>) {
+/// A sequence in which no word occurs twice.
+fn sequence(length: usize, random: &mut SmallRng) -> Vec<u8> {
     loop {
         let mut symbols: Vec<u8> = (0..WORD - 1).map(|_| random.random_range(0..SYMBOLS as u8)).collect();
-        let mut words = HashMap::with_capacity(frames);
-        let mut free = |symbols: &[u8], at: usize| {
-            let word = key((0..WORD).map(|i| usize::from(symbols[(at + i) % symbols.len().max(1)])));
-            let new = !words.contains_key(&word);
-            if new {
-                words.insert(word, at);
-            }
-            new
+        let mut seen = HashSet::with_capacity(length);
+        let mut is_new = |symbols: &[u8], symbol: u8| {
+            let before = symbols[symbols.len() - (WORD - 1)..].iter().copied();
+            seen.insert(key(before.chain([symbol]).map(usize::from)))
         };
-        while symbols.len() < frames {
+        while symbols.len() < length {
             let first = random.random_range(0..SYMBOLS as u8);
-            let found = (0..SYMBOLS as u8).any(|step| {
-                symbols.push((first + step) % SYMBOLS as u8);
-                let new = free(&symbols, symbols.len() - WORD);
-                if !new {
-                    symbols.pop();
-                }
-                new
-            });
-            if !found {
-                break;
+            let next =
+                (0..SYMBOLS as u8).map(|step| (first + step) % SYMBOLS as u8).find(|s| is_new(&symbols, *s));
+            match next {
+                Some(symbol) => symbols.push(symbol),
+                None => break,
             }
         }
-        // The words that run over the end.
-        if symbols.len() == frames && (frames - WORD + 1..frames).all(|at| free(&symbols, at)) {
-            return (symbols, words);
+        // A sequence may run into a corner; another one does not.
+        if symbols.len() == length {
+            return symbols;
         }
     }
+}
+
+/// Where each word is.
+fn words(symbols: &[Option<u8>]) -> HashMap<u32, usize> {
+    let word = |at: usize| {
+        let word: Option<Vec<u8>> = symbols[at..at + WORD].iter().copied().collect();
+        Some((key(word?.into_iter().map(usize::from)), at))
+    };
+    (0..=symbols.len() - WORD).filter_map(word).collect()
 }
 
 fn key(word: impl Iterator<Item = usize>) -> u32 {
@@ -161,10 +183,13 @@ mod tests {
     #[test]
     fn every_word_is_found_where_it_is() {
         let score = Score::new(2_000, 1);
-        for at in [0, 1, 777, 1_996, 1_999] {
-            let word = [0, 1, 2, 3].map(|i| score.symbol(at + i));
+        let period = PHRASE + PAUSE;
+        for at in [0, 1, period, 5 * period + 7, 6 * period - PAUSE - WORD] {
+            let word = [0, 1, 2, 3].map(|i| score.symbol(at + i).expect("it is spoken"));
             assert_eq!(score.find(word), Some(at));
         }
+        assert!(score.is_pause(PHRASE) && !score.is_pause(period) && score.is_pause(score.frames() - 1));
+        assert_eq!(score.pauses(PHRASE - 1, PAUSE + 2), PAUSE);
     }
 
     #[test]

@@ -23,7 +23,6 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one a process")]
 enum Command {
     /// Runs the bridge until SIGTERM or ctrl-c, then drains.
     Serve(serve::Arguments),

@@ -113,13 +113,15 @@ pub fn render(workers: &[WorkerLoad]) -> String {
 type Gauge = fn(&WorkerLoad) -> f64;
 
 /// Figures of a worker: name, kind, meaning, value.
-const LOADS: [(&str, &str, &str, Gauge); 7] = [
+const LOADS: [(&str, &str, &str, Gauge); 9] = [
     ("calls", "gauge", "Calls on the worker.", |w| w.calls as f64),
     ("capacity", "gauge", "Calls that the worker takes.", |w| w.capacity as f64),
     ("busy_seconds_total", "counter", "Time spent serving; its rate is the share of the core.", |w| {
         w.busy.as_secs_f64()
     }),
     ("steps_total", "counter", "Steps made.", |w| w.steps as f64),
+    ("utilisation", "gauge", "Share of the last second that the worker worked.", |w| w.utilisation),
+    ("step_p99_seconds", "gauge", "How long a step takes, 99th percentile.", |w| w.step.1.as_secs_f64()),
     ("panics_total", "counter", "Calls that ended by a panic in them.", |w| w.panics as f64),
     ("lateness_p50_seconds", "gauge", "How late due calls were served, median since the start.", |w| {
         w.lateness.0.as_secs_f64()
@@ -159,7 +161,7 @@ fn line(text: &mut String, name: &str, labels: &str, value: impl Display) {
 
 #[cfg(test)]
 mod tests {
-    use pipeline::Priority;
+    use pipeline::{Memory, Priority};
 
     use super::*;
 
@@ -168,10 +170,13 @@ mod tests {
         let worker = WorkerLoad {
             core: Some(1),
             priority: Priority::Normal,
+            memory: Memory::Pageable,
             calls: 3,
             capacity: 256,
             busy: Duration::from_millis(1_500),
             steps: 7,
+            utilisation: 0.25,
+            step: (Duration::from_micros(40), Duration::from_micros(300)),
             panics: 1,
             lateness: (Duration::from_micros(80), Duration::from_millis(2)),
         };
@@ -182,6 +187,7 @@ mod tests {
             "aria_audio_worker_calls{worker=\"0\"} 3",
             "aria_audio_worker_capacity{worker=\"1\"} 256",
             "aria_audio_worker_busy_seconds_total{worker=\"1\"} 1.5",
+            "aria_audio_worker_utilisation{worker=\"0\"} 0.25",
             "aria_audio_worker_panics_total{worker=\"0\"} 1",
             "aria_audio_worker_lateness_p99_seconds{worker=\"0\"} 0.002",
         ] {

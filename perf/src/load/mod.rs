@@ -25,6 +25,7 @@ use sim::model::{Codecs, Drill, ModelConfig, ModelServer, Voice};
 use sim::phone::report::EndedBy;
 use sim::phone::{CallPlan, CallReport, Moment, Phone, PhoneConfig, Tap};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use url::Url;
 
 pub use network::Network;
@@ -42,6 +43,8 @@ use crate::watermark::Score;
 const FRAMES: usize = 20_000;
 /// Between the last call's beginning and the first figure: streams are up, jitter buffers have settled.
 const WARM_UP: Duration = Duration::from_secs(5);
+/// Calls that stand before memory is first looked at, one in so many: the first calls also pay for what all of them share.
+const FIRST_SHARE: usize = 5;
 /// How often the bridge is asked for its jitter buffers' targets. More often would be a load of its own.
 const ASK_EVERY: u64 = 5;
 /// How long calls and bridge may take to end once all have hung up; and beyond that calls end by themselves.
@@ -67,6 +70,7 @@ pub struct Plan {
 }
 
 /// Whom to call.
+#[expect(clippy::large_enum_variant, reason = "there is one a run")]
 #[derive(Debug, Clone)]
 pub enum Target {
     /// A bridge that is started for the run.
@@ -153,16 +157,21 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
     let bridge = bridge.map_err(|e| LoadError::Start("the bridge", e))?;
     let phone = Phone::start(phone(&plan.target, &bridge.url)).await;
     let phone = phone.map_err(|e| LoadError::Start("the simulated phone", e))?;
-    let idle = bridge.pid.and_then(Process::of);
-
     // Grow.
     let pause = Duration::from_secs_f64(1.0 / plan.ramp_per_second.max(0.1));
-    let limit = pause * calls as u32 + WARM_UP + plan.duration + SPARE;
+    let limit = pause * calls as u32 + 2 * WARM_UP + plan.duration + SPARE;
     let (mut running, mut callers) = (JoinSet::new(), Vec::with_capacity(calls));
     let mut reports = Vec::with_capacity(calls);
+    let first = calls / FIRST_SHARE;
+    let mut few = bridge.pid.and_then(Process::of);
     let mut next = tokio::time::interval(pause);
+    next.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for n in 0..calls {
         next.tick().await;
+        if n == first && n > 0 {
+            tokio::time::sleep(WARM_UP).await;
+            few = bridge.pid.and_then(Process::of);
+        }
         let caller = Arc::new(Caller::new(Arc::clone(&tally), n * stride, echo));
         callers.push(Arc::clone(&caller));
         let (phone, tap) = (phone.clone(), caller as Arc<dyn Tap>);
@@ -239,7 +248,7 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
         down: tally.direction(down_road, target),
         barge_in: tally.barge_in(),
         setup: set_up(&reports, &model.set_up()),
-        bridge: footprint(calls, idle.as_ref(), &before, &after),
+        bridge: footprint(calls, few.map(|few| (first, few)), &before, &after),
         generator: Generator {
             phone_lateness: (&*lock(&tally.phone_lateness)).into(),
             model_lateness: (&*lock(&tally.model_lateness)).into(),
@@ -340,7 +349,14 @@ impl Moments {
     }
 }
 
-fn footprint(calls: usize, idle: Option<&Process>, before: &Moments, after: &Moments) -> Option<Footprint> {
+/// `few` is the bridge when it had so many of the calls.
+fn footprint(
+    calls: usize,
+    few: Option<(usize, Process)>,
+    before: &Moments,
+    after: &Moments,
+) -> Option<Footprint> {
+    let (first, few) = few?;
     let seconds = after.seconds_since(before);
     let cpu_percent = after.bridge_cpu_since(before)?;
     let (from, to) = (before.bridge.as_ref()?, after.bridge.as_ref()?);
@@ -358,7 +374,7 @@ fn footprint(calls: usize, idle: Option<&Process>, before: &Moments, after: &Mom
         kernel_percent: percent(to.kernel - from.kernel),
         threads,
         switches_per_second: to.switches.saturating_sub(from.switches) as f64 / seconds,
-        memory_per_call_kb: to.memory_kb.saturating_sub(idle?.memory_kb) as f64 / calls as f64,
+        memory_per_call_kb: to.memory_kb.saturating_sub(few.memory_kb) as f64 / (calls - first) as f64,
         memory_kb: to.memory_kb,
     })
 }

@@ -210,7 +210,7 @@ pub struct Footprint {
     pub threads: Vec<(String, f64)>,
     /// Context switches a second, all threads.
     pub switches_per_second: f64,
-    /// Resident memory that each call added, kB.
+    /// Resident memory that each call added to a bridge that held the first fifth of them, kB.
     pub memory_per_call_kb: f64,
     /// Resident memory at the end of the measured time, kB.
     pub memory_kb: u64,

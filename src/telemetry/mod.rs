@@ -8,12 +8,20 @@ use std::io::IsTerminal;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+/// What the WebSocket layer may tell: below this it shows whole messages, and these hold tokens and what callers say.
+const WEBSOCKET: &str = "tungstenite=info";
+
+/// What is logged: by `RUST_LOG` or else `default`, but no message of a socket whatever they ask for.
+pub fn filter(default: &str) -> EnvFilter {
+    let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    asked.add_directive(WEBSOCKET.parse().expect("it is a directive"))
+}
+
 /// Starts logging to stderr, filtered by `RUST_LOG` or else `default`. Later calls change nothing.
 pub fn log(default: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let colours = std::io::stderr().is_terminal();
     let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(default))
         .with_ansi(colours)
         .with_writer(std::io::stderr)
         .try_init();

@@ -200,7 +200,8 @@ pub fn log() -> &'static Mutex<Vec<u8>> {
     static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
-        let log = tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::TRACE);
+        // All that an operator could ask for.
+        let log = tracing_subscriber::fmt().with_env_filter(aria_bridge::telemetry::filter("trace"));
         log.with_writer(|| Sink).with_ansi(false).init();
     });
     &LOG

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::{FRAME, SYMBOLS, Score, WORD};
 
-/// Likeness from which a noise counts as heard. Concealment and chance stay below 0.4, Opus at 24 kbit/s is at 0.9, just behind a pause at 0.55; where nothing is expected, four in a row
-/// must be like noises that follow each other.
+/// Likeness from which a noise counts as heard. Lower takes concealment and chance for frames; higher misses what Opus makes of the first
+/// frames behind a pause. Where nothing is expected, four in a row must be like noises that follow each other.
 const EXPECTED: f32 = 0.5;
 /// Mean square below which nobody speaks: −50 dBFS.
 const SILENCE: f32 = 10_000.0;

@@ -184,7 +184,7 @@ pub fn run(script: &Script) -> Score {
         let moment = Nanos(now);
         said.push(far.depth(moment));
         truth.push(player.depth(now));
-        if (ms - begin) % 10_000 == 0 {
+        if (ms - begin).is_multiple_of(10_000) {
             there.send(now, Item::Ping(now));
         }
         if ms >= next_reply {
@@ -201,7 +201,7 @@ pub fn run(script: &Script) -> Score {
                 (generation, frames, unmarked) = (generation + 1, 0, 0);
             }
         }
-        let frame_due = ms < speaking_until && (ms - begin) % 20 == 0;
+        let frame_due = ms < speaking_until && (ms - begin).is_multiple_of(20);
         if frame_due && script.leave_out_above.is_some_and(|most| far.depth(moment) > most) {
             score.left_out += 1;
         } else if frame_due {

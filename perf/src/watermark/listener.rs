@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn gaps_losses_repetitions_and_splices_are_told_apart() {
-        let score = Arc::new(Score::new(500, 3));
+        let score = Arc::new(Score::new(1_000, 3));
         let line = |pieces: &[&[i16]]| [pieces.concat(), vec![0; 6 * FRAME]].concat();
         let (a, b) = (sound(&score, 0..20), sound(&score, 23..40));
         let hole = line(&[&a, &[0; 3 * FRAME], &b]);

@@ -117,9 +117,8 @@ mod tests {
         assert!(before.memory_kb > 1_000 && !before.threads.is_empty());
         let mut sum = 0_u64;
         while Process::of(std::process::id()).expect("it still is").cpu() <= before.cpu() {
-            sum = (0..1_000_000).fold(sum, |a, b| a.wrapping_mul(31).wrapping_add(b));
+            sum = std::hint::black_box((0..1_000_000).fold(sum, |a, b| a.wrapping_mul(31).wrapping_add(b)));
         }
-        assert!(std::hint::black_box(sum) > 0 || sum == 0);
         assert!(Cpu::now().all > 0.0);
     }
 }

@@ -7,8 +7,9 @@ pub mod session;
 pub mod task;
 pub mod transcript;
 
+pub use crate::openai::wire::Usage;
 pub use end::CallEnd;
 pub use handle::{
     AttachError, Attached, CallHandle, Inbound, MediaBell, MediaClosed, MediaCommand, MediaEvent, mask,
 };
-pub use observe::{CallEvent, Delays, Progress, Snapshot, Sound, Speaker, Turn};
+pub use observe::{CallEvent, Delays, Latency, Progress, Snapshot, Sound, Speaker, Turn};

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::CallEnd;
+use crate::openai::wire::Usage;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -25,6 +26,8 @@ pub struct Turn {
     pub text: String,
     /// When it began, ms since the webhook.
     pub from_ms: u64,
+    /// When it ended, ms since the webhook; 0 while it goes on.
+    pub to_ms: u64,
     /// ARIA was cut off by the caller.
     pub interrupted: bool,
 }
@@ -98,22 +101,53 @@ pub enum CallEvent {
     },
     /// The model called a tool.
     ToolStarted {
+        /// The model's id of the call.
+        call_id: String,
         /// Its name.
         name: String,
+        /// As the model wrote them: JSON text.
+        arguments: String,
         /// ms since the webhook.
         at_ms: u64,
     },
     /// The tool answered or failed.
     ToolEnded {
+        /// The model's id of the call.
+        call_id: String,
         /// Its name.
         name: String,
         /// Whether the model got a result rather than an error.
         ok: bool,
+        /// What the model was told.
+        output: String,
         /// How long it took, ms.
         took_ms: u64,
     },
+    /// ARIA's reply to a turn of the caller is heard: how long each part of the wait took.
+    Replied {
+        /// ms since the webhook.
+        at_ms: u64,
+        /// The parts.
+        latency: Latency,
+    },
     /// The caller pressed a key. Which one is not told: it may be a card number.
     Dtmf,
+    /// ARIA wrote something down.
+    Note {
+        /// ms since the webhook.
+        at_ms: u64,
+        /// What.
+        text: String,
+    },
+    /// The conversation went on with another session of the model.
+    Renewed {
+        /// ms since the webhook.
+        at_ms: u64,
+        /// Prepared beforehand, rather than after the old session was lost.
+        planned: bool,
+        /// How long nobody listened, ms.
+        gap_ms: u64,
+    },
     /// The call is over.
     Ended {
         /// Why.
@@ -121,6 +155,18 @@ pub enum CallEvent {
         /// ms since the webhook.
         at_ms: u64,
     },
+}
+
+/// From the end of the caller's speech to ARIA's voice: when each part was done, ms since the model heard the caller stop. Twilio's
+/// way and the model's own detection of silence are not in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Latency {
+    /// The model began to answer (`response.created`).
+    pub created_ms: u64,
+    /// The reply's sound began to come (`output_audio_buffer.started`).
+    pub sounding_ms: u64,
+    /// Its first frame was handed to Twilio; 0 if that was not seen.
+    pub sent_ms: u64,
 }
 
 /// Percentiles of one direction's added delay, microseconds.
@@ -213,6 +259,10 @@ pub struct Snapshot {
     pub interruptions: u64,
     /// Tokens billed so far.
     pub total_tokens: u64,
+    /// The same by kind.
+    pub usage: Usage,
+    /// Sessions of the model that the call has had.
+    pub sessions: u32,
     /// Why it ended, once it has.
     pub ended: Option<CallEnd>,
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::transcript::Transcript;
 use super::{CallEnd, CallEvent, MediaClosed, MediaEvent, Progress, Speaker};
-use crate::openai::wire::{ApiError, ClientEvent, ResponseStatus, ServerEvent};
+use crate::openai::wire::{ApiError, ClientEvent, ResponseStatus, ServerEvent, Usage};
 
 /// The stream must start within this after the webhook: its token is void then.
 pub const STREAM_START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -125,7 +125,7 @@ pub struct Session {
     generation: u32,
     interruptions: u64,
     interrupted_at: Option<Instant>,
-    total_tokens: u64,
+    usage: Usage,
     ended: bool,
 }
 
@@ -154,7 +154,7 @@ impl Session {
             generation: 0,
             interruptions: 0,
             interrupted_at: None,
-            total_tokens: 0,
+            usage: Usage::default(),
             ended: false,
         }
     }
@@ -170,8 +170,8 @@ impl Session {
     }
 
     /// Tokens billed so far.
-    pub fn total_tokens(&self) -> u64 {
-        self.total_tokens
+    pub fn usage(&self) -> Usage {
+        self.usage
     }
 
     /// The next thing to do.
@@ -229,8 +229,14 @@ impl Session {
             Input::Media(event) => self.handle_media(now, event),
             Input::ToolDone { call_id, name, output, ok, took } => {
                 self.pending_tools.retain(|id| *id != call_id);
+                self.tell(CallEvent::ToolEnded {
+                    call_id: call_id.clone(),
+                    name,
+                    ok,
+                    output: output.clone(),
+                    took_ms: took.as_millis() as u64,
+                });
                 self.actions.push_back(Action::Send(ClientEvent::FunctionOutput { call_id, output }));
-                self.tell(CallEvent::ToolEnded { name, ok, took_ms: took.as_millis() as u64 });
                 self.response_owed = true;
                 self.respond();
             }
@@ -307,15 +313,16 @@ impl Session {
                 self.said_all(item_id, Speaker::Aria, transcript, at_ms);
             }
             ServerEvent::ItemTruncated { item_id, .. } => self.transcript.interrupt(&item_id),
-            ServerEvent::ResponseCreated { response_id } => {
+            ServerEvent::ResponseCreated { response_id, .. } => {
                 self.create_pending = false;
                 // Made by the server at the end of the caller's turn, it sees the tool outputs as well.
                 self.response_owed = false;
                 self.generating = Some(response_id);
                 self.unmute();
             }
-            ServerEvent::ResponseDone { status, total_tokens, .. } => {
-                self.response_done(now, status, total_tokens)
+            ServerEvent::ResponseDone { status, usage, .. } => {
+                self.usage += usage;
+                self.response_done(now, status)
             }
             ServerEvent::FunctionCall { call_id, name, arguments } => {
                 self.function_call(at_ms, call_id, name, arguments)
@@ -392,9 +399,8 @@ impl Session {
         self.actions.push_back(Action::Send(ClientEvent::ResponseCreate { instructions }));
     }
 
-    fn response_done(&mut self, now: Instant, status: ResponseStatus, tokens: u64) {
+    fn response_done(&mut self, now: Instant, status: ResponseStatus) {
         self.generating = None;
-        self.total_tokens += tokens;
         if !matches!(status, ResponseStatus::Failed(_)) {
             self.greeting = None;
         }
@@ -424,7 +430,12 @@ impl Session {
             return;
         }
         self.pending_tools.push(call_id.clone());
-        self.tell(CallEvent::ToolStarted { name: name.clone(), at_ms });
+        self.tell(CallEvent::ToolStarted {
+            call_id: call_id.clone(),
+            name: name.clone(),
+            arguments: arguments.clone(),
+            at_ms,
+        });
         self.actions.push_back(Action::RunTool { call_id, name, arguments });
     }
 

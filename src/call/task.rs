@@ -65,6 +65,8 @@ pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
         far_end: None,
         interruptions: 0,
         total_tokens: 0,
+        usage: super::Usage::default(),
+        sessions: 0,
         ended: None,
     };
     let handle = CallHandle(Arc::new(Shared {
@@ -388,7 +390,8 @@ impl Call {
         let mut snapshot = self.handle.0.snapshot.lock().unwrap_or_else(|e| e.into_inner());
         snapshot.transcript = self.session.transcript().spoken();
         snapshot.interruptions = self.session.interruptions();
-        snapshot.total_tokens = self.session.total_tokens();
+        snapshot.usage = self.session.usage();
+        snapshot.total_tokens = snapshot.usage.total_tokens;
     }
 
     fn refresh_snapshot(&self) {

@@ -39,6 +39,7 @@ impl Transcript {
             speaker,
             text: String::new(),
             from_ms: at_ms,
+            to_ms: 0,
             interrupted: false,
         };
         match after.and_then(|a| self.position(a)) {
@@ -72,6 +73,7 @@ impl Transcript {
             && text.len() <= MAX_TURN_BYTES
         {
             self.turns[i].text = text.into();
+            self.turns[i].to_ms = at_ms;
         }
     }
 

@@ -3,8 +3,15 @@
 //! Source: the event types of OpenAI's own SDK (`openai` 3.54.0, `types/realtime`). Unknown events, unknown fields and fields
 //! that are absent are harmless: the server adds some without notice.
 
+mod client;
+mod usage;
+
 use serde::Deserialize;
-use serde_json::{Value, json};
+
+use usage::Billed;
+
+pub use client::{Aside, ClientEvent};
+pub use usage::Usage;
 
 /// Larger messages are dropped unread. `session.created` with long instructions and tools stays below. The WebRTC stack holds a buffer
 /// of this size for every call, so raising it raises what a call costs.
@@ -73,6 +80,8 @@ pub enum ServerEvent {
     ResponseCreated {
         /// `resp_…`.
         response_id: String,
+        /// Of a response beside the conversation, what we asked it for.
+        aside: Option<Aside>,
     },
     /// `response.output_audio_transcript.delta`. Runs ahead of the sound.
     ReplyTranscriptDelta {
@@ -101,10 +110,14 @@ pub enum ServerEvent {
     ResponseDone {
         /// `resp_…`.
         response_id: String,
+        /// Of a response beside the conversation, what we asked it for.
+        aside: Option<Aside>,
         /// How.
         status: ResponseStatus,
+        /// What was written, if it was asked for text; empty otherwise.
+        text: String,
         /// Tokens billed for it.
-        total_tokens: u64,
+        usage: Usage,
     },
     /// `output_audio_buffer.started`: the reply's sound begins on RTP.
     PlayoutStarted {
@@ -220,19 +233,45 @@ struct Response {
     id: Option<String>,
     status: Option<String>,
     status_details: Option<StatusDetails>,
-    usage: Option<Usage>,
+    usage: Option<Billed>,
+    metadata: Option<Metadata>,
+    output: Option<Vec<Output>>,
+}
+
+impl Response {
+    fn aside(&self) -> Option<Aside> {
+        Aside::of(self.metadata.as_ref()?.aria.as_deref()?)
+    }
+
+    fn text(&self) -> String {
+        let parts = self.output.iter().flatten().flat_map(|output| output.content.iter().flatten());
+        parts.filter_map(|part| part.text.as_deref()).collect()
+    }
+}
+
+/// What we gave a response to tell it by.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    aria: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Output {
+    content: Option<Vec<Part>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Part {
+    text: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct StatusDetails {
     error: Option<ApiError>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Usage {
-    total_tokens: Option<u64>,
 }
 
 /// Reads one message of the data channel.
@@ -296,7 +335,10 @@ fn event(f: Fields) -> Option<ServerEvent> {
         "conversation.item.truncated" => {
             E::ItemTruncated { item_id: f.item_id?, audio_end_ms: f.audio_end_ms.unwrap_or_default() }
         }
-        "response.created" => E::ResponseCreated { response_id: f.response?.id? },
+        "response.created" => {
+            let response = f.response?;
+            E::ResponseCreated { aside: response.aside(), response_id: response.id? }
+        }
         "response.output_audio_transcript.delta" => {
             E::ReplyTranscriptDelta { item_id: f.item_id?, delta: f.delta.unwrap_or_default() }
         }
@@ -322,15 +364,17 @@ fn response_done(response: Response) -> Option<ServerEvent> {
         Some("cancelled") => ResponseStatus::Cancelled,
         Some("incomplete") => ResponseStatus::Incomplete,
         Some("failed") => {
-            let error = response.status_details.and_then(|d| d.error).unwrap_or_default();
+            let error = response.status_details.as_ref().and_then(|d| d.error.clone()).unwrap_or_default();
             ResponseStatus::Failed(if error.code.is_empty() { error.kind } else { error.code })
         }
         _ => ResponseStatus::Completed,
     };
     Some(ServerEvent::ResponseDone {
-        response_id: response.id?,
+        aside: response.aside(),
         status,
-        total_tokens: response.usage.unwrap_or_default().total_tokens.unwrap_or_default(),
+        text: response.text(),
+        usage: response.usage.unwrap_or_default().into(),
+        response_id: response.id?,
     })
 }
 
@@ -394,56 +438,6 @@ fn is_used(kind: &str) -> bool {
 
 fn unused(kind: String) -> ServerEvent {
     if IGNORED.contains(&kind.as_str()) { ServerEvent::Ignored } else { ServerEvent::Unknown { kind } }
-}
-
-/// What the bridge says.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ClientEvent {
-    /// `response.create`, with instructions for this reply alone if there are any.
-    ResponseCreate {
-        /// For this reply alone.
-        instructions: Option<String>,
-    },
-    /// `conversation.item.create` with the output of a function call.
-    FunctionOutput {
-        /// The call it answers.
-        call_id: String,
-        /// Text, usually JSON.
-        output: String,
-    },
-    /// `conversation.item.create` with a message in the caller's name.
-    UserText {
-        /// The message.
-        text: String,
-    },
-    /// `response.cancel`: only while a response is being generated.
-    ResponseCancel,
-    /// `output_audio_buffer.clear`: the server drops what it has not sent.
-    OutputAudioClear,
-}
-
-impl ClientEvent {
-    /// The JSON text of the event; `event_id` comes back in an `error` that it causes.
-    pub fn to_json(&self, event_id: &str) -> String {
-        let mut event = match self {
-            Self::ResponseCreate { instructions: None } => json!({ "type": "response.create" }),
-            Self::ResponseCreate { instructions: Some(text) } => {
-                json!({ "type": "response.create", "response": { "instructions": text } })
-            }
-            Self::FunctionOutput { call_id, output } => json!({
-                "type": "conversation.item.create",
-                "item": { "type": "function_call_output", "call_id": call_id, "output": output },
-            }),
-            Self::UserText { text } => json!({
-                "type": "conversation.item.create",
-                "item": { "type": "message", "role": "user", "content": [{ "type": "input_text", "text": text }] },
-            }),
-            Self::ResponseCancel => json!({ "type": "response.cancel" }),
-            Self::OutputAudioClear => json!({ "type": "output_audio_buffer.clear" }),
-        };
-        event["event_id"] = Value::from(event_id);
-        event.to_string()
-    }
 }
 
 #[cfg(test)]

@@ -133,6 +133,8 @@ impl Line for Call {
             far_end: None,
             interruptions: 0,
             total_tokens: 0,
+            usage: Default::default(),
+            sessions: 0,
             ended: self.is_ended(),
         }
     }

@@ -41,11 +41,17 @@ impl Play {
 }
 
 fn created(id: &str) -> ServerEvent {
-    ServerEvent::ResponseCreated { response_id: id.into() }
+    ServerEvent::ResponseCreated { response_id: id.into(), aside: None }
 }
 
 fn done(id: &str, status: ResponseStatus) -> ServerEvent {
-    ServerEvent::ResponseDone { response_id: id.into(), status, total_tokens: 10 }
+    ServerEvent::ResponseDone {
+        response_id: id.into(),
+        aside: None,
+        status,
+        text: String::new(),
+        usage: Usage { total_tokens: 10, ..Usage::default() },
+    }
 }
 
 fn speech() -> ServerEvent {

@@ -67,8 +67,8 @@ fn show(event: CallEvent, shown: &mut BTreeMap<&'static str, u64>) {
                 clear_us as f64 / 1e3
             );
         }
-        CallEvent::ToolStarted { name, at_ms } => println!("{} -- tool {name} …", stamp(at_ms)),
-        CallEvent::ToolEnded { name, ok, took_ms } => {
+        CallEvent::ToolStarted { name, at_ms, .. } => println!("{} -- tool {name} …", stamp(at_ms)),
+        CallEvent::ToolEnded { name, ok, took_ms, .. } => {
             println!(
                 "           -- tool {name} {} after {took_ms} ms",
                 if ok { "answered" } else { "failed" }

@@ -56,6 +56,8 @@ fn snapshot(call_sid: &str) -> Snapshot {
         far_end: None,
         interruptions: 0,
         total_tokens: 0,
+        usage: Default::default(),
+        sessions: 0,
         ended: None,
     }
 }

@@ -43,8 +43,10 @@ fn fields_are_read() {
         ),
         Ok(ServerEvent::ResponseDone {
             response_id: "r".into(),
+            aside: None,
             status: ResponseStatus::Failed("server_error".into()),
-            total_tokens: 0
+            text: String::new(),
+            usage: Usage::default()
         })
     );
     assert_eq!(

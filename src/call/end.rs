@@ -10,6 +10,12 @@ pub enum CallEnd {
     CallerHungUp,
     /// ARIA said goodbye and hung up.
     AgentHungUp,
+    /// The caller said nothing any more; ARIA said goodbye and hung up.
+    CallerSilent,
+    /// The caller was put through to somebody else.
+    Transferred,
+    /// A machine answered our call; it was left a message if there is one.
+    Voicemail,
     /// An operator ended the call through the admin API.
     OperatorHungUp,
     /// The media stream never started after the webhook.
@@ -38,6 +44,9 @@ impl CallEnd {
         match self {
             Self::CallerHungUp => "caller_hung_up",
             Self::AgentHungUp => "agent_hung_up",
+            Self::CallerSilent => "caller_silent",
+            Self::Transferred => "transferred",
+            Self::Voicemail => "voicemail",
             Self::OperatorHungUp => "operator_hung_up",
             Self::StreamNeverStarted => "stream_never_started",
             Self::StreamLost => "stream_lost",
@@ -68,6 +77,9 @@ impl CallEnd {
     /// Whether the call is to be hung up over Twilio's REST API: the line would otherwise stay open without anyone on it.
     /// Where an apology is owed Twilio's next verb speaks it and hangs up.
     pub fn hang_up_over_rest(self) -> bool {
-        matches!(self, Self::AgentHungUp | Self::OperatorHungUp | Self::TooLong)
+        matches!(
+            self,
+            Self::AgentHungUp | Self::CallerSilent | Self::Voicemail | Self::OperatorHungUp | Self::TooLong
+        )
     }
 }

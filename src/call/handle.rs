@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pipeline::{AgeHistogram, Bell, CallStats, MediaPort};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
-use super::{CallEnd, CallEvent, Snapshot};
+use super::{CallEnd, CallEvent, Dialed, Listening, Onward, Snapshot};
 use crate::twilio::wire::Start;
 
 /// Requests waiting at a call's task. One attach and a few ends ever come.
@@ -73,6 +73,15 @@ pub enum MediaCommand {
         /// When the reason for it arrived: the delay to the write is recorded.
         since: Instant,
     },
+    /// Keep ARIA's sound back.
+    Hold,
+    /// Send what was kept back, and go on.
+    Resume,
+    /// Play a recording: mu-law at 8 kHz. It ends early where the model's own sound or a `clear` comes.
+    Play {
+        /// The recording.
+        sound: Arc<[u8]>,
+    },
     /// Ask Twilio to echo `name` when everything before it has been played.
     Mark {
         /// The name.
@@ -100,14 +109,18 @@ pub enum MediaEvent {
         /// The name we gave it.
         name: String,
     },
-    /// The first frame of ARIA was written.
-    FirstFrameOut,
+    /// The first frame of ARIA after a silence was written.
+    VoiceOut,
+    /// The recording was sent to its end, or gave way.
+    ClipEnded,
     /// `clear` was written.
     Cleared {
         /// The generation it began.
         generation: u32,
         /// Since the moment the command carried.
         after: Duration,
+        /// Up to where the model's sound will have been played; `None` if none of it was sent lately.
+        played: Option<Played>,
     },
     /// No message for 5 s.
     Stalled,
@@ -120,6 +133,15 @@ pub enum MediaEvent {
         /// What ended it.
         why: MediaClosed,
     },
+}
+
+/// A place in the model's sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Played {
+    /// RTP time, on the model's clock, of the first sample of a frame of 20 ms.
+    pub source: u32,
+    /// Whether that frame was played to its end, rather than not at all.
+    pub whole: bool,
 }
 
 /// How a media socket ended.
@@ -147,6 +169,8 @@ pub struct Attached {
     pub stats: Arc<CallStats>,
     /// To be filled by the writer: from the moment a frame was due to its message written.
     pub written: Arc<AgeHistogram>,
+    /// Whether the model listens. Until it does the caller's frames are kept.
+    pub listening: Arc<Listening>,
     /// To be filled by the writer: what waited at Twilio before each frame, as far as it can be known from here.
     pub ahead: Arc<AgeHistogram>,
 }
@@ -176,6 +200,10 @@ pub enum AttachError {
 
 pub(super) enum Request {
     Attach { start: Start, reply: oneshot::Sender<Result<Attached, AttachError>> },
+    Say(String),
+    Transfer(Onward),
+    Returned(Dialed),
+    Machine { beep: bool },
     End(CallEnd),
 }
 
@@ -185,6 +213,8 @@ pub(super) struct Shared {
     pub snapshot: Mutex<Snapshot>,
     /// Made for the first observer: most calls have none, and the backlog is 30 kB.
     pub events: OnceLock<broadcast::Sender<CallEvent>>,
+    /// Where the caller is being put through to.
+    pub onward: Mutex<Option<Onward>>,
     pub ended: watch::Sender<Option<CallEnd>>,
     pub released: watch::Sender<bool>,
 }
@@ -216,6 +246,41 @@ impl CallHandle {
     pub fn end(&self, reason: CallEnd) {
         // A full queue means ends are already waiting there.
         let _ = self.0.requests.try_send(Request::End(reason));
+    }
+
+    /// Has something said in ARIA's voice, as it is.
+    pub fn say(&self, text: String) {
+        self.ask(Request::Say(text));
+    }
+
+    /// Puts the caller through, once what is being said has been heard.
+    pub fn transfer(&self, onward: Onward) {
+        self.ask(Request::Transfer(onward));
+    }
+
+    /// Where the caller is being put through to; his stream was closed for that.
+    pub fn onward(&self) -> Option<Onward> {
+        self.0.onward.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// The attempt to put the caller through is over. Unless they have talked, his stream is to be opened again.
+    pub fn returned(&self, dialed: Dialed) {
+        *self.0.onward.lock().unwrap_or_else(|e| e.into_inner()) = None;
+        match dialed {
+            Dialed::Completed => self.end(CallEnd::Transferred),
+            _ => self.ask(Request::Returned(dialed)),
+        }
+    }
+
+    /// A machine answered our call. `beep`: it records now.
+    pub fn machine_detected(&self, beep: bool) {
+        self.ask(Request::Machine { beep });
+    }
+
+    fn ask(&self, request: Request) {
+        if self.0.requests.try_send(request).is_err() {
+            metrics::counter!("aria_call_requests_dropped_total").increment(1);
+        }
     }
 
     /// Why the call ended, if it has.

@@ -1,15 +1,23 @@
 //! A call: from the webhook to its last record. Events and the time go in, actions come out.
 
+pub mod clip;
 mod end;
 mod handle;
+mod listening;
+pub mod manner;
 mod observe;
+mod onward;
 pub mod session;
 pub mod task;
 pub mod transcript;
 
 pub use crate::openai::wire::Usage;
+pub use clip::Clip;
 pub use end::CallEnd;
 pub use handle::{
-    AttachError, Attached, CallHandle, Inbound, MediaBell, MediaClosed, MediaCommand, MediaEvent, mask,
+    AttachError, Attached, CallHandle, Inbound, MediaBell, MediaClosed, MediaCommand, MediaEvent, Played,
+    mask,
 };
+pub use listening::Listening;
 pub use observe::{CallEvent, Delays, Latency, Progress, Snapshot, Sound, Speaker, Turn};
+pub use onward::{Dialed, Onward};

@@ -87,6 +87,8 @@ pub enum CallEvent {
         at_ms: u64,
         /// From `speech_started` arriving to `clear` written, microseconds.
         clear_us: u64,
+        /// How much of the reply was heard, ms; absent if its beginning was not noticed.
+        heard_ms: Option<u64>,
     },
     /// A piece of transcript, to be appended to the turn of this item.
     Transcript {

@@ -2,35 +2,38 @@
 //!
 //! One task a call. It waits for events only; sound passes it by on the rings.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+mod actions;
+mod link;
+mod release;
+
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use pipeline::{AgeHistogram, CallConfig, Command, Control, ModelCodec, ModelPort, OpusConfig, Workers};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use super::handle::{REQUEST_QUEUE, Request, Shared, mask};
-use super::session::{Action, Input, Session};
+use super::session::{Input, Session, Unheard};
 use super::{
-    AttachError, Attached, CallEnd, CallEvent, CallHandle, Delays, Inbound, MediaBell, MediaCommand,
+    AttachError, Attached, CallEnd, CallHandle, Delays, Inbound, Listening, MediaBell, MediaCommand,
     MediaEvent, Snapshot, Sound,
 };
 use crate::config::{Agent, CodecChoice, Settings};
-use crate::openai::connect::{Client, ConnectError};
-use crate::openai::rtc::{self, Leg, LegCommand, LegEvent, ModelBell};
-use crate::openai::{session, wire};
+use crate::openai::connect::Client;
+use crate::openai::received::Place;
+use crate::openai::rtc::{LegCommand, LegEvent, ModelBell};
+use crate::openai::wire;
 use crate::telemetry::audio;
 use crate::tools;
 use crate::twilio::rest;
 use crate::twilio::wire::Start;
+use link::{Dial, Link, finished};
 
 /// Commands waiting at the media socket: a `clear` per interruption.
 const MEDIA_COMMANDS: usize = 32;
 /// Events waiting from the media socket: marks come ten a second.
 const MEDIA_EVENTS: usize = 256;
-/// How long goodbyes over HTTP may take once the call is over.
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often an observer's snapshot is renewed while frames flow.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
 
@@ -74,6 +77,7 @@ pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
         requests: requests_in,
         snapshot: Mutex::new(snapshot),
         events: OnceLock::new(),
+        onward: Mutex::new(None),
         ended: watch::Sender::new(None),
         released: watch::Sender::new(false),
     }));
@@ -101,28 +105,26 @@ impl CallHandle {
     }
 }
 
-/// Asking for a session, and whether it is still wanted.
-struct Dial {
-    task: JoinHandle<Result<Leg, ConnectError>>,
-    wanted: Arc<AtomicBool>,
-}
-
 struct Call {
     handle: CallHandle,
     deps: Arc<Deps>,
     agent: Arc<Agent>,
     session: Session,
     dial: Option<Dial>,
-    leg: Option<mpsc::Sender<LegCommand>>,
-    leg_events: Option<mpsc::Receiver<LegEvent>>,
-    model_call_id: Option<String>,
+    /// The session that talks to the caller.
+    link: Option<Link>,
+    /// The one that will take over.
+    next: Option<Link>,
     codec: Option<ModelCodec>,
     model_bell: Arc<ModelBell>,
-    /// The model's end of the rings, until the leg is there.
+    /// The model's end of the rings, while no session has it.
     model_port: Option<ModelPort>,
     control: Option<Control>,
     media: Option<mpsc::Sender<MediaCommand>>,
     media_events: Option<mpsc::Receiver<MediaEvent>>,
+    listening: Arc<Listening>,
+    /// Where the model's sound was when the caller interrupted it.
+    cut: Option<Place>,
     sent: Arc<AgeHistogram>,
     written: Arc<AgeHistogram>,
     ahead: Arc<AgeHistogram>,
@@ -135,20 +137,21 @@ impl Call {
         metrics::gauge!("aria_calls").increment(1.0);
         let began = handle.inbound().at;
         Self {
-            session: Session::new(began, agent.greeting.clone(), deps.settings.limits.max_call),
+            session: Session::new(began, actions::manner(&agent, &deps.settings)),
             handle,
             deps,
             agent,
             dial: None,
-            leg: None,
-            leg_events: None,
-            model_call_id: None,
+            link: None,
+            next: None,
             codec: None,
             model_bell: Arc::default(),
             model_port: None,
             control: None,
             media: None,
             media_events: None,
+            listening: Arc::default(),
+            cut: None,
             sent: Arc::default(),
             written: Arc::default(),
             ahead: Arc::default(),
@@ -158,21 +161,22 @@ impl Call {
     }
 
     async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
-        self.dial = Some(self.start_dialing());
+        self.dial();
         let mut refresh = tokio::time::interval(SNAPSHOT_EVERY);
         refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let reason = loop {
-            if let Some(reason) = self.act() {
+            if let Some(reason) = self.act().await {
                 break reason;
             }
             let deadline = self.session.poll_timeout().unwrap_or_else(Instant::now);
             // Whatever is ready is taken in this order: an interruption before anything that can wait.
             tokio::select! {
                 biased;
-                event = next(&mut self.leg_events) => self.handle_leg(event),
+                event = link::next(&mut self.link) => self.handle_leg(event).await,
                 event = next(&mut self.media_events) => self.handle_media(event),
                 request = requests.recv() => self.handle_request(request),
                 dialed = finished(&mut self.dial) => self.handle_dialed(dialed),
+                event = link::next(&mut self.next) => self.handle_next(event),
                 Some(done) = self.tools.join_next() => {
                     // A tool that panicked was aborted with the set; its deadline input never comes, the call's own limit does.
                     if let Ok(input) = done {
@@ -191,77 +195,63 @@ impl Call {
         self.release(reason).await;
     }
 
-    fn start_dialing(&self) -> Dial {
-        let client = self.deps.model.clone();
-        let settings = session::settings(&self.agent).to_string();
-        let caller = client.safety_identifier(&self.handle.inbound().from);
-        let codecs = offered(self.agent.codec);
-        let wanted = Arc::new(AtomicBool::new(true));
-        let asked = Arc::clone(&wanted);
-        let task = tokio::spawn(async move { rtc::open(&client, &settings, &caller, codecs, &asked).await });
-        Dial { task, wanted }
-    }
-
-    fn handle_dialed(&mut self, dialed: Option<Result<Leg, ConnectError>>) {
-        self.dial = None;
-        let now = Instant::now();
-        match dialed {
-            Some(Ok(leg)) => {
-                self.model_call_id = leg.call_id.clone();
-                self.codec = Some(leg.codec);
-                let (commands, commands_out) = mpsc::channel(rtc::COMMAND_QUEUE);
-                let (events_in, events) = mpsc::channel(rtc::EVENT_QUEUE);
-                tokio::spawn(rtc::run(
-                    leg,
-                    Arc::clone(&self.model_bell),
-                    Arc::clone(&self.sent),
-                    commands_out,
-                    events_in,
-                ));
-                if let Some(port) = self.model_port.take() {
-                    let _ = commands.try_send(LegCommand::Audio(port));
-                }
-                if let (Some(control), Some(codec)) = (&mut self.control, self.codec) {
-                    let _ = control.send(Command::SetCodec(codec));
-                }
-                self.leg = Some(commands);
-                self.leg_events = Some(events);
-                self.session.handle(now, Input::ModelAnswered);
-            }
-            Some(Err(error)) => {
-                tracing::error!(call = %self.handle.inbound().call_sid, %error, "no model for this call");
-                let refused = matches!(error, ConnectError::Refused { .. }) && !error.is_transient();
-                let reason = if refused { CallEnd::ModelRefused } else { CallEnd::ModelUnreachable };
-                self.session.handle(now, Input::ModelFailed(reason));
-            }
-            None => self.session.handle(now, Input::ModelFailed(CallEnd::Internal)),
-        }
-    }
-
-    fn handle_leg(&mut self, event: Option<LegEvent>) {
+    async fn handle_leg(&mut self, event: Option<LegEvent>) {
         let now = Instant::now();
         match event {
-            Some(LegEvent::Text(text)) => match wire::parse(&text) {
-                Ok(event) => {
-                    if let wire::ServerEvent::Unknown { .. } = &event {
-                        metrics::counter!("aria_model_events_unknown_total").increment(1);
-                    }
-                    if let wire::ServerEvent::Error(error) = &event {
-                        metrics::counter!("aria_model_errors_total").increment(1);
-                        tracing::warn!(call = %self.handle.inbound().call_sid, kind = %error.kind, code = %error.code, "the model reports an error");
+            Some(LegEvent::Text(text)) => {
+                if let Some(event) = self.read(&text) {
+                    if let (wire::ServerEvent::PlayoutStarted { .. }, Some(link)) = (&event, &self.link) {
+                        link.received.reply_begins(pipeline::now());
                     }
                     self.session.handle(now, Input::Model(event));
                 }
-                Err(_) => metrics::counter!("aria_model_events_malformed_total").increment(1),
-            },
-            Some(LegEvent::FirstFrameOut) => self.session.handle(now, Input::FirstFrameOut),
+            }
+            Some(LegEvent::FirstFrameOut) => {
+                if self.session.sessions() == 1 {
+                    self.session.handle(now, Input::FirstFrameOut);
+                }
+            }
             Some(LegEvent::Connected | LegEvent::ChannelOpen) => {}
             Some(LegEvent::Lost) | None => {
-                self.leg_events = None;
-                self.leg = None;
+                if let Some(link) = self.link.take() {
+                    self.model_port = self.hang_up(link).await;
+                }
                 self.session.handle(now, Input::ModelLost);
             }
         }
+    }
+
+    fn handle_next(&mut self, event: Option<LegEvent>) {
+        let now = Instant::now();
+        match event {
+            Some(LegEvent::Text(text)) => {
+                if let Some(event) = self.read(&text) {
+                    self.session.handle(now, Input::Next(event));
+                }
+            }
+            Some(LegEvent::FirstFrameOut | LegEvent::Connected | LegEvent::ChannelOpen) => {}
+            Some(LegEvent::Lost) | None => {
+                self.next = None;
+                self.session.handle(now, Input::NextLost);
+            }
+        }
+    }
+
+    fn read(&self, text: &str) -> Option<wire::ServerEvent> {
+        let event = wire::parse(text)
+            .inspect_err(|_| metrics::counter!("aria_model_events_malformed_total").increment(1))
+            .ok()?;
+        match &event {
+            wire::ServerEvent::Unknown { .. } => {
+                metrics::counter!("aria_model_events_unknown_total").increment(1)
+            }
+            wire::ServerEvent::Error(error) => {
+                metrics::counter!("aria_model_errors_total").increment(1);
+                tracing::warn!(call = %self.handle.inbound().call_sid, kind = %error.kind, code = %error.code, "the model reports an error");
+            }
+            _ => {}
+        }
+        Some(event)
     }
 
     fn handle_media(&mut self, event: Option<MediaEvent>) {
@@ -270,27 +260,43 @@ impl Call {
             self.media_events = None;
             self.media = None;
         }
-        self.session.handle(Instant::now(), Input::Media(event));
+        let input = match event {
+            MediaEvent::Cleared { after, played, .. } => {
+                let unheard = self.cut.take().and_then(|cut| match played {
+                    Some(played) => cut.unheard(played.source, played.whole),
+                    None => cut.unheard_at_all(),
+                });
+                let unheard = unheard.map(|(unheard, heard)| Unheard { unheard, heard });
+                Input::Cleared { after, unheard }
+            }
+            event => Input::Media(event),
+        };
+        self.session.handle(Instant::now(), input);
     }
 
     fn handle_request(&mut self, request: Option<Request>) {
+        let now = Instant::now();
         match request {
             Some(Request::Attach { start, reply }) => {
                 let attached = self.attach(&start);
                 let ok = attached.is_ok();
                 // The socket may have gone while we answered; then its events end at once.
                 if reply.send(attached).is_ok() && ok {
-                    self.session.handle(Instant::now(), Input::MediaStarted);
+                    self.session.handle(now, Input::MediaStarted);
                 }
             }
-            Some(Request::End(reason)) => self.session.handle(Instant::now(), Input::End(reason)),
+            Some(Request::Say(text)) => self.session.handle(now, Input::Say(text)),
+            Some(Request::Transfer(onward)) => self.session.handle(now, Input::Transfer(onward)),
+            Some(Request::Returned(dialed)) => self.session.handle(now, Input::Returned(dialed)),
+            Some(Request::Machine { beep }) => self.session.handle(now, Input::Machine { beep }),
+            Some(Request::End(reason)) => self.session.handle(now, Input::End(reason)),
             // The handle holds a sender, and this call holds the handle.
-            None => self.session.handle(Instant::now(), Input::End(CallEnd::Internal)),
+            None => self.session.handle(now, Input::End(CallEnd::Internal)),
         }
     }
 
     fn attach(&mut self, start: &Start) -> Result<Attached, AttachError> {
-        if self.media_events.is_some() || self.control.is_some() {
+        if self.media_events.is_some() {
             return Err(AttachError::Busy);
         }
         let audio = &self.deps.settings.audio;
@@ -307,8 +313,9 @@ impl Call {
         let bell = Arc::new(MediaBell::default());
         let (ports, slot) = pipeline::call(config, bell.clone(), self.model_bell.clone());
         self.deps.workers.add(slot).map_err(|_| AttachError::Full)?;
-        match &self.leg {
-            Some(leg) => drop(leg.try_send(LegCommand::Audio(ports.model))),
+        match &self.link {
+            // What was left of an earlier stream goes with its rings.
+            Some(link) => drop(link.commands.try_send(LegCommand::Audio(ports.model))),
             None => self.model_port = Some(ports.model),
         }
         let (commands, commands_out) = mpsc::channel(MEDIA_COMMANDS);
@@ -324,58 +331,9 @@ impl Call {
             events,
             stats,
             written: Arc::clone(&self.written),
+            listening: Arc::clone(&self.listening),
             ahead: Arc::clone(&self.ahead),
         })
-    }
-
-    /// Does what the state machine asks for. Returns the reason once the call is over.
-    fn act(&mut self) -> Option<CallEnd> {
-        let mut changed = false;
-        while let Some(action) = self.session.poll_action() {
-            match action {
-                Action::Send(event) => {
-                    self.events_sent += 1;
-                    let text = event.to_json(&format!("aria_{}", self.events_sent));
-                    if self.leg.as_ref().is_none_or(|leg| leg.try_send(LegCommand::Text(text)).is_err()) {
-                        metrics::counter!("aria_model_events_unsent_total").increment(1);
-                    }
-                }
-                Action::Interrupt { generation, since } => {
-                    // `clear` first: it is what the caller hears.
-                    if let Some(media) = &self.media {
-                        let _ = media.try_send(MediaCommand::Clear { generation, since });
-                    }
-                    self.command(Command::Flush { generation });
-                }
-                Action::OpenDownlink => self.command(Command::OpenDownlink),
-                Action::RunTool { call_id, name, arguments } => {
-                    let run = self.deps.tools.run(&self.agent, &name, arguments);
-                    self.tools.spawn(async move {
-                        let begun = Instant::now();
-                        let result = run.await;
-                        let ok = result.is_ok();
-                        let output = result.unwrap_or_else(|error| error.for_the_model());
-                        Input::ToolDone { call_id, name, output, ok, took: begun.elapsed() }
-                    });
-                }
-                Action::Tell(event) => {
-                    changed = true;
-                    if let CallEvent::Progress { step, at_ms } = &event {
-                        let mut snapshot = self.handle.0.snapshot.lock().unwrap_or_else(|e| e.into_inner());
-                        snapshot.progress.push((*step, *at_ms));
-                    }
-                    if let Some(observers) = self.handle.0.events.get() {
-                        // The last of them may have left.
-                        let _ = observers.send(event);
-                    }
-                }
-                Action::End(reason) => return Some(reason),
-            }
-        }
-        if changed {
-            self.refresh_transcript();
-        }
-        None
     }
 
     fn command(&mut self, command: Command) {
@@ -392,6 +350,7 @@ impl Call {
         snapshot.interruptions = self.session.interruptions();
         snapshot.usage = self.session.usage();
         snapshot.total_tokens = snapshot.usage.total_tokens;
+        snapshot.sessions = self.session.sessions();
     }
 
     fn refresh_snapshot(&self) {
@@ -401,40 +360,6 @@ impl Call {
         snapshot.downlink = Some(Delays::of(&self.written));
         snapshot.sound = self.control.as_ref().map(|control| Sound::of(&control.stats()));
         snapshot.far_end = Some(Delays::of(&self.ahead));
-    }
-
-    /// Lets go of everything. The peers are told first, then the HTTP goodbyes go out side by side.
-    async fn release(mut self, reason: CallEnd) {
-        self.command(Command::Stop);
-        if let Some(media) = self.media.take() {
-            let _ = media.try_send(MediaCommand::Close { code: 1000, reason: reason.as_str() });
-        }
-        if let Some(leg) = self.leg.take() {
-            let _ = leg.try_send(LegCommand::Close);
-        }
-        self.tools.abort_all();
-        if let Some(dial) = self.dial.take() {
-            // The session may still be granted. Nobody waits for it: the leg is dropped with the task's outcome and gives it back.
-            dial.wanted.store(false, Ordering::Relaxed);
-        }
-        let hang_up_model = async {
-            if let Some(id) = self.model_call_id.take() {
-                self.deps.model.hang_up(&id).await;
-            }
-        };
-        let hang_up_phone = async {
-            if let (true, Some(twilio)) = (reason.hang_up_over_rest(), &self.deps.twilio) {
-                let inbound = self.handle.inbound();
-                if let Err(error) = twilio.hang_up(&inbound.account_sid, &inbound.call_sid).await {
-                    tracing::warn!(call = %inbound.call_sid, %error, "could not hang up");
-                }
-            }
-        };
-        let both = async { tokio::join!(hang_up_model, hang_up_phone) };
-        if tokio::time::timeout(RELEASE_TIMEOUT, both).await.is_err() {
-            tracing::warn!(call = %self.handle.inbound().call_sid, "hanging up timed out");
-        }
-        self.deps.workers.reap();
     }
 }
 
@@ -450,14 +375,6 @@ fn offered(choice: CodecChoice) -> &'static [ModelCodec] {
 async fn next<T>(events: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
     match events {
         Some(events) => events.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The end of dialling; `None` if its task failed.
-async fn finished(dial: &mut Option<Dial>) -> Option<Result<Leg, ConnectError>> {
-    match dial {
-        Some(dial) => (&mut dial.task).await.ok(),
         None => std::future::pending().await,
     }
 }

@@ -79,6 +79,8 @@ pub struct Limits {
     pub drain: Duration,
     /// How long one call may last.
     pub max_call: Duration,
+    /// The age at which a session of the model is replaced by another. OpenAI ends it after an hour.
+    pub renew_session: Duration,
 }
 
 impl Default for Limits {
@@ -89,6 +91,7 @@ impl Default for Limits {
             drain: Duration::from_secs(3600),
             // Twilio ends calls after 4 hours by itself; an OpenAI session ends after one.
             max_call: Duration::from_secs(3600),
+            renew_session: Duration::from_secs(55 * 60),
         }
     }
 }

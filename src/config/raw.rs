@@ -58,6 +58,7 @@ pub struct Limits {
     pub calls_per_second: Option<u32>,
     pub drain_seconds: Option<u64>,
     pub max_call_seconds: Option<u64>,
+    pub renew_session_seconds: Option<u64>,
 }
 
 /// `[audio]`.

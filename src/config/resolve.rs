@@ -152,6 +152,7 @@ fn resolve_limits(typed: &raw::Limits) -> Result<Limits, ConfigError> {
         calls_per_second: typed.calls_per_second.unwrap_or(default.calls_per_second),
         drain: typed.drain_seconds.map_or(default.drain, Duration::from_secs),
         max_call: typed.max_call_seconds.map_or(default.max_call, Duration::from_secs),
+        renew_session: typed.renew_session_seconds.map_or(default.renew_session, Duration::from_secs),
     };
     if limits.max_calls == 0 || limits.calls_per_second == 0 {
         return Err(value_error("limits.max_calls / limits.calls_per_second", "0", "at least 1"));

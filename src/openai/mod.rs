@@ -5,6 +5,7 @@
 
 pub mod connect;
 pub mod peer;
+pub mod received;
 pub mod rtc;
 pub mod sdp;
 pub mod session;

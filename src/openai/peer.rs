@@ -45,11 +45,12 @@ const FAST_CHECKS: Duration = Duration::from_millis(100);
 /// RFC 8445 section 14.2: Ta, the pace of checks to one address.
 const PACED_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Consent freshness (RFC 7675): how often we ask.
-const KEEPALIVE: Duration = Duration::from_secs(1);
+const KEEPALIVE: Duration = Duration::from_millis(500);
 /// No answer for this long: the path is in doubt.
-const DISCONNECTED_AFTER: Duration = Duration::from_secs(3);
-/// No answer for this long after that: the path is lost.
-const FAILED_AFTER: Duration = Duration::from_secs(2);
+const DISCONNECTED_AFTER: Duration = Duration::from_millis(1_500);
+/// No answer for this long after that: the path is lost, and another session takes over. Together 2 s: a path that comes back later has
+/// cost the caller as much as a new session does; less would take a stall for a loss.
+const FAILED_AFTER: Duration = Duration::from_millis(500);
 
 /// What the server may have under way on the event channel. A message above [`MAX_EVENT_BYTES`] is dropped whole if it fits in here; a
 /// larger one fills the window and nothing comes after it. Costs nothing while it is empty.

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::connect::{self, Client, ConnectError, Hold};
 use super::peer::{Peer, PeerEvent, is_media};
+use super::received::Received;
 use super::sdp::Reach;
 
 /// Largest datagram read: an Ethernet frame and some.
@@ -163,14 +164,16 @@ async fn host_addresses(reach: Reach, port: u16) -> Vec<SocketAddr> {
     addresses
 }
 
-/// Drives the leg until it is closed or lost. `sent` is filled with the age of the caller's sound when its datagram leaves.
+/// Drives the leg until it is closed or lost, and gives the call's rings back. `sent` is filled with the age of the caller's sound when
+/// its datagram leaves, `received` with where the model's sound has come to.
 pub async fn run(
     leg: Leg,
     bell: Arc<ModelBell>,
     sent: Arc<AgeHistogram>,
+    received: Arc<Received>,
     mut commands: mpsc::Receiver<LegCommand>,
     events: mpsc::Sender<LegEvent>,
-) {
+) -> Option<ModelPort> {
     // The call hangs up from now on.
     leg.hold.keep();
     let mut leg = Running {
@@ -184,6 +187,7 @@ pub async fn run(
         stack_due: Instant::now(),
         unsettled: true,
         sent,
+        received,
         events,
     };
     let mut buffer = vec![0; MAX_DATAGRAM];
@@ -207,7 +211,8 @@ pub async fn run(
                 Some(LegCommand::Audio(port)) => leg.port = Some(port),
                 Some(LegCommand::Close) | None => break,
             },
-            () = bell.0.notified() => {}
+            // Another session's leg may wait for the same call's bell until it takes over.
+            () = bell.0.notified(), if leg.port.is_some() => {}
             received = leg.socket.recv_from(&mut buffer) => {
                 if leg.receive(received, &mut buffer).is_err() {
                     break;
@@ -221,6 +226,7 @@ pub async fn run(
     metrics::counter!("aria_model_stranger_datagrams_total").increment(leg.peer.strangers());
     // The call may be waiting for this; if its queue is full it reads the closed channel instead.
     let _ = leg.events.try_send(LegEvent::Lost);
+    leg.port
 }
 
 struct Running {
@@ -238,6 +244,7 @@ struct Running {
     /// its parts, so it is not asked after every packet.
     unsettled: bool,
     sent: Arc<AgeHistogram>,
+    received: Arc<Received>,
     events: mpsc::Sender<LegEvent>,
 }
 
@@ -339,6 +346,7 @@ impl Running {
     fn handle_event(&mut self, event: PeerEvent) -> Result<(), Over> {
         let told = match event {
             PeerEvent::Audio(packet) => {
+                self.received.handle_packet(&packet);
                 if let Some(port) = &mut self.port
                     && port.push(packet).is_err()
                 {

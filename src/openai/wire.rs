@@ -17,6 +17,9 @@ pub use usage::Usage;
 /// of this size for every call, so raising it raises what a call costs.
 pub const MAX_EVENT_BYTES: usize = 96 * 1024;
 
+/// Our events are called by this and their number.
+pub const EVENT_ID: &str = "aria_";
+
 /// What the server said, reduced to what the bridge uses.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ServerEvent {
@@ -174,6 +177,13 @@ pub struct ApiError {
     /// Our event that caused it.
     #[serde(deserialize_with = "null_as_empty")]
     pub event_id: String,
+}
+
+impl ApiError {
+    /// The number of our event that caused it, if it names one.
+    pub fn number(&self) -> Option<u64> {
+        self.event_id.strip_prefix(EVENT_ID)?.parse().ok()
+    }
 }
 
 fn null_as_empty<'de, D: serde::Deserializer<'de>>(d: D) -> Result<String, D::Error> {

@@ -171,14 +171,18 @@ impl FarEnd {
         true
     }
 
-    /// `clear` was written: what waits is gone, but for the frame that sounds.
-    pub fn clear(&mut self, now: Nanos) {
+    /// `clear` was written: what waits is gone, but for the frame that sounds. Returns how many samples of the stream will have been
+    /// played by then.
+    pub fn clear(&mut self, now: Nanos) -> u64 {
+        let waiting = self.samples(self.ends.saturating_sub(now + TO_NEXT_BEAT));
+        let played = self.sent.saturating_sub(waiting).max(self.heard);
         self.ends = self.ends.min(now + TO_NEXT_BEAT);
         for mark in &mut self.marks {
             mark.cleared = true;
         }
         self.heard = self.sent;
         self.before = self.sent;
+        played
     }
 
     /// Frames of a new generation follow.

@@ -1,4 +1,4 @@
-//! One conversation at a time: Opus, G.711, keys.
+//! One conversation at a time: Opus, G.711.
 
 use aria_bridge::call::Speaker;
 use sim::model::{AnswerForm, Codec, Codecs, End, ModelConfig};
@@ -6,7 +6,7 @@ use sim::phone::Moment;
 
 use crate::support::house::{Blueprint, Held, House};
 use crate::support::lines::{self, INTERRUPTING, ONE_TURN};
-use crate::support::sound::{SILENT, clip, companded, exactness, likeness, place, rms};
+use crate::support::sound::{SILENT, clip, companded, exactness, likeness, rms};
 
 /// The demo's caller: a question, a long answer that is interrupted, a city to look up, thanks. It fits the model's default script.
 const CONVERSATION: &str = "
@@ -128,22 +128,4 @@ async fn where_g711_is_not_taken_the_call_is_in_opus() {
     assert_eq!(codec(&held), (vec![Codec::Opus], Some(Codec::Opus)));
     assert_heard(&held, &["one-moment", "sorry-problems"], &["thank-you", "lima"], OPUS_LIKENESS);
     assert_nothing_stale(&held);
-}
-
-/// Keys reach the call and neither the sound nor the conversation.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_harm_nothing() {
-    let house = House::of(lines::model()).await;
-    let script = "wait-speech\ndtmf 1\nwait-silence 500ms\ndtmf 0123456789*#AD\nsay thank-you\nwait-speech\n\
-                  dtmf 42#\nwait-silence 800ms\nhangup\n";
-    let held = house.call(0, script).await;
-    held.assert_orderly();
-    assert_eq!(held.report.times(|m| matches!(m, Moment::Dtmf)).len(), 18);
-    assert_heard(&held, &["one-moment", "all-busy"], &["thank-you"], OPUS_LIKENESS);
-    assert_eq!(held.session().turns.len(), 1, "a key is no speech");
-    let snapshot = held.snapshot.as_ref().expect("the bridge remembers it");
-    assert_eq!(snapshot.interruptions, 0, "{snapshot:?}");
-    // A card number may be typed: nothing that is kept tells a key.
-    assert!(!serde_json::to_string(snapshot).expect("it is plain data").contains("dtmf"));
-    assert!(place(&held.report.heard, &clip("one-moment")).is_some());
 }

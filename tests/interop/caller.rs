@@ -7,7 +7,7 @@ use std::time::Duration;
 use aria_bridge::config::{OpenAiSettings, Secret};
 use aria_bridge::openai::connect::Client;
 use aria_bridge::openai::rtc::{self, LegCommand, LegEvent, ModelBell};
-use pipeline::{AgeHistogram, CallConfig, MediaFrame, ModelCodec, Silent, Workers, WorkersConfig};
+use pipeline::{CallConfig, MediaFrame, ModelCodec, ModelPort, Silent, Workers, WorkersConfig};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -41,7 +41,7 @@ struct Running {
     asked: Instant,
     commands: mpsc::Sender<LegCommand>,
     events: mpsc::Receiver<LegEvent>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Option<ModelPort>>,
     bell: Arc<ModelBell>,
 }
 
@@ -65,7 +65,7 @@ async fn open(client: &Client, codecs: &[ModelCodec]) -> Running {
     let (events_in, events) = mpsc::channel(rtc::EVENT_QUEUE);
     let bell = Arc::new(ModelBell::default());
     let task =
-        tokio::spawn(rtc::run(leg, bell.clone(), Arc::new(AgeHistogram::new()), commands_out, events_in));
+        tokio::spawn(rtc::run(leg, bell.clone(), Arc::default(), Arc::default(), commands_out, events_in));
     Running { call_id, codec, asked, commands, events, task, bell }
 }
 

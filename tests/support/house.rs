@@ -44,6 +44,10 @@ pub struct Blueprint {
     pub private_hosts: &'static [&'static str],
     /// The desk's faults.
     pub desk: DeskConfig,
+    /// More lines for every agent's table.
+    pub agent: String,
+    /// More tables for the file.
+    pub file: String,
 }
 
 impl Default for Blueprint {
@@ -55,6 +59,8 @@ impl Default for Blueprint {
             tool_timeout_ms: 2_000,
             private_hosts: &["127.0.0.1"],
             desk: DeskConfig::default(),
+            agent: String::new(),
+            file: String::new(),
         }
     }
 }
@@ -301,8 +307,8 @@ impl Held {
 
 fn settings(plan: &Blueprint, bridge: &str, model: &str, twilio: &str, desk: &str) -> Settings {
     let tool_url = plan.tool_url.as_deref().unwrap_or(desk);
-    let (codec, timeout_ms) = (plan.codec, plan.tool_timeout_ms);
-    let mut file = String::new();
+    let (codec, timeout_ms, more) = (plan.codec, plan.tool_timeout_ms, &plan.agent);
+    let mut file = plan.file.clone();
     for agent in 0..plan.models.len() {
         let (instructions, greeting) = (front::name(agent), greeting(agent));
         file += &format!(
@@ -311,6 +317,7 @@ fn settings(plan: &Blueprint, bridge: &str, model: &str, twilio: &str, desk: &st
             instructions = "{instructions}"
             greeting = "{greeting}"
             codec = "{codec}"
+            {more}
             [[agents.a{agent}.tools]]
             type = "http"
             name = "lookup"

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use aria_bridge::call::{
-    AttachError, Attached, CallEnd, CallEvent, Inbound, MediaBell, MediaCommand, MediaEvent, Snapshot,
+    AttachError, Attached, CallEnd, CallEvent, Inbound, Listening, MediaBell, MediaCommand, MediaEvent,
+    Snapshot,
 };
 use aria_bridge::config::{Sources, load};
 use aria_bridge::hosting::{Line, Switchboard};
@@ -91,6 +92,8 @@ impl Line for Call {
             let (commands, commands_out) = mpsc::channel(32);
             let (events_in, events) = mpsc::channel(256);
             let stats = ports.control.stats();
+            let listening = Arc::new(Listening::default());
+            listening.set(true);
             let far = Far { start, model: ports.model, control: ports.control, commands, events };
             self.attached.try_send(far).map_err(|_| AttachError::Ended)?;
             Ok(Attached {
@@ -101,6 +104,7 @@ impl Line for Call {
                 stats,
                 written: Arc::default(),
                 ahead: Arc::default(),
+                listening,
             })
         }
         .boxed()

@@ -229,12 +229,12 @@ async fn a_clear_is_written_first_and_nothing_old_follows() {
     for (name, frames) in &marks {
         assert_eq!(*name, format!("g0:{frames}"));
     }
-    assert_eq!(far.event().await, Some(MediaEvent::FirstFrameOut));
+    assert_eq!(far.event().await, Some(MediaEvent::VoiceOut));
 
     far.control.send(pipeline::Command::Flush { generation: 1 }).unwrap();
     far.commands.send(MediaCommand::Clear { generation: 1, since: Instant::now() }).await.unwrap();
     while stream.message().await["event"] != "clear" {}
-    let Some(MediaEvent::Cleared { generation: 1, after }) = far.event().await else { panic!() };
+    let Some(MediaEvent::Cleared { generation: 1, after, .. }) = far.event().await else { panic!() };
     assert!(after < Duration::from_millis(100), "{after:?}");
     // As in a call, the rest of the old reply still comes in before the next one begins.
     let stats = far.control.stats();

@@ -14,6 +14,18 @@ pub struct Faults {
     pub media: MediaFaults,
     /// Faults of the conversation's events.
     pub events: EventFaults,
+    /// How many sessions meet the faults of peer and events; all if nothing is said.
+    pub sessions: Option<u64>,
+}
+
+impl Faults {
+    /// The faults of peer and events that session number `number`, from 0, meets.
+    pub(crate) fn of(&self, number: u64) -> (MediaFaults, EventFaults) {
+        if self.sessions.is_some_and(|sessions| number >= sessions) {
+            return Default::default();
+        }
+        (self.media.clone(), self.events.clone())
+    }
 }
 
 /// Faults of the set-up request, in the order of the requests the server gets.

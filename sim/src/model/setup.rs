@@ -91,6 +91,7 @@ pub(crate) fn set_up(
     let Asked { request, offer, mut settings, received, number } = asked;
     let seed = config.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number);
     let mut ids = Ids::new(seed);
+    let (media, events) = config.faults.of(number);
     let payloads: Vec<Payload> = offer.payloads.iter().copied().filter(|p| plans.speaks(p.codec)).collect();
     if payloads.is_empty() && config.unverified.no_common_codec == NoCommonCodec::Refuse {
         return Err(invalid_offer());
@@ -105,7 +106,7 @@ pub(crate) fn set_up(
     let local = socket.local_addr().map_err(internal)?;
     let mut rtc = peer_connection(config, &payloads, &ice, received);
     rtc.add_local_candidate(Candidate::host(local, "udp").map_err(internal)?);
-    let huge = config.faults.events.huge.map(|_| CHANNEL_BUFFER as u32);
+    let huge = events.huge.map(|_| CHANNEL_BUFFER as u32);
     let parsed = SdpOffer::from_sdp_string(&offer.for_peer(huge)).map_err(|_| invalid_offer())?;
     rtc.sdp_api().accept_offer(parsed).map_err(|_| invalid_offer())?;
     let audio = Mid::from(offer.audio_mid.as_str());
@@ -160,10 +161,10 @@ pub(crate) fn set_up(
     let peer = Peer::new(Parts {
         audio: (!payloads.is_empty()).then_some(audio),
         ear: Ear::new(payloads, received),
-        pacer: Pacer::new(sends.codec, &config.unverified, &config.faults.media, ids.bits()),
+        pacer: Pacer::new(sends.codec, &config.unverified, &media, ids.bits()),
         network: Network::new(config.network.clone(), seed ^ 2),
         impairs_everything: config.network.everything,
-        faults: config.faults.media.clone(),
+        faults: media.clone(),
         log: Arc::clone(&log),
         rtc,
         socket,
@@ -193,9 +194,9 @@ fn mind(
         plan,
         timing: config.timing,
         unverified: config.unverified.clone(),
-        faults: config.faults.events.clone(),
+        faults: config.faults.of(number).1,
         limit: config.session_limit,
-        speaks_after: config.faults.media.channel_speaks_after,
+        speaks_after: config.faults.of(number).0.channel_speaks_after,
         seed,
     });
     Mind::Conversation { session: Box::new(session), silence }

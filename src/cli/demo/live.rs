@@ -35,7 +35,7 @@ pub async fn watch(registry: Arc<Registry>) -> Observed {
     loop {
         match events.recv().await {
             Ok(event) => {
-                if let CallEvent::Interrupted { at_ms, clear_us } = event {
+                if let CallEvent::Interrupted { at_ms, clear_us, .. } = event {
                     observed.interruptions.push((at_ms, clear_us));
                 }
                 let over = matches!(event, CallEvent::Ended { .. });
@@ -60,7 +60,7 @@ fn show(event: CallEvent, shown: &mut BTreeMap<&'static str, u64>) {
             };
             println!("           {who:>6}: {text}");
         }
-        CallEvent::Interrupted { at_ms, clear_us } => {
+        CallEvent::Interrupted { at_ms, clear_us, .. } => {
             println!(
                 "{} -- the caller interrupts: cleared {:.2} ms later",
                 stamp(at_ms),

@@ -91,6 +91,8 @@ pub enum ClientEvent {
     },
     /// `response.cancel`: only while a response is being generated.
     ResponseCancel,
+    /// `session.update` without turn detection: what is heard begins no turn and stops no reply any more.
+    StopListening,
     /// `output_audio_buffer.clear`: the server drops what it has not sent. WebRTC only.
     OutputAudioClear,
 }
@@ -119,6 +121,10 @@ impl ClientEvent {
             }),
             Self::Delete { item_id } => json!({ "type": "conversation.item.delete", "item_id": item_id }),
             Self::ResponseCancel => json!({ "type": "response.cancel" }),
+            Self::StopListening => json!({
+                "type": "session.update",
+                "session": { "type": "realtime", "audio": { "input": { "turn_detection": null } } },
+            }),
             Self::OutputAudioClear => json!({ "type": "output_audio_buffer.clear" }),
         };
         event["event_id"] = Value::from(event_id);

@@ -21,7 +21,8 @@ pub fn worth_sending(age: Duration, payload: &[u8], encoding: MediaEncoding) -> 
     age < LATE_SILENCE || (age < LATE && !is_silent(payload, encoding))
 }
 
-fn is_silent(payload: &[u8], encoding: MediaEncoding) -> bool {
+/// Whether nothing is to be heard in it.
+pub fn is_silent(payload: &[u8], encoding: MediaEncoding) -> bool {
     match encoding {
         // Mu-law is inverted: 0xff and 0x7f are the zeros of both signs (ITU-T G.711).
         MediaEncoding::Mulaw => payload.iter().all(|byte| byte & 0x7f >= MULAW_QUIET),

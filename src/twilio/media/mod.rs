@@ -8,10 +8,13 @@
 mod close;
 mod end;
 mod intake;
+mod kept;
 mod late;
 mod open;
 mod pings;
 mod reader;
+mod sources;
+mod voice;
 mod watchdog;
 mod writer;
 
@@ -27,9 +30,12 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 pub use end::StreamEnd;
 
 use self::intake::Intake;
+use self::kept::Kept;
 use self::open::Opened;
 use self::pings::Pings;
 use self::reader::Reader;
+use self::sources::Sources;
+use self::voice::Voice;
 use self::writer::Writer;
 use super::far_end::FarEnd;
 use super::order::Phase;
@@ -101,7 +107,9 @@ where
         pings: &pings,
         events: events.clone(),
         cancelled: &cancelled,
+        listening: &attached.listening,
         intake: Intake::new(format),
+        kept: Kept::default(),
         stream_sid: &start.stream_sid,
         phase: Phase::Started,
         sequence,
@@ -116,7 +124,9 @@ where
         events: events.clone(),
         written: &attached.written,
         ahead: &attached.ahead,
-        encoding: format.encoding,
+        format,
+        sources: Sources::default(),
+        voice: Voice::default(),
         out: Outgoing::new(&start.stream_sid),
     };
     let end = tokio::select! {

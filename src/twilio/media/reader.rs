@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
-use pipeline::{MediaPort, Nanos};
+use pipeline::{MediaFrame, MediaPort, Nanos};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
@@ -15,10 +15,11 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::intake::{Intake, Taken};
+use super::kept::{self, Kept};
 use super::pings::Pings;
 use super::watchdog::{Verdict, Watchdog};
 use super::{StreamEnd, broken, dropped, lock};
-use crate::call::MediaEvent;
+use crate::call::{Listening, MediaEvent};
 use crate::hosting::rate::Bucket;
 use crate::twilio::far_end::FarEnd;
 use crate::twilio::order::{Kind, Phase};
@@ -41,7 +42,10 @@ pub(super) struct Reader<'a, S> {
     pub pings: &'a Pings,
     pub events: mpsc::Sender<MediaEvent>,
     pub cancelled: &'a Notify,
+    pub listening: &'a Listening,
     pub intake: Intake,
+    /// What the caller said while nobody listened.
+    pub kept: Kept,
     pub stream_sid: &'a str,
     pub phase: Phase,
     /// The number of the next message.
@@ -56,6 +60,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
         let mut keys = Bucket::new(KEYS_PER_SECOND, KEYS_PER_SECOND);
         let mut watch = tokio::time::interval(WATCH_EVERY);
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut catch_up = tokio::time::interval(kept::EVERY);
+        catch_up.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut cancelled = std::pin::pin!(self.cancelled.notified());
         loop {
             let message = tokio::select! {
@@ -73,6 +79,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
                     continue;
                 }
                 () = &mut cancelled => return StreamEnd::Superseded,
+                _ = catch_up.tick(), if !self.kept.is_empty() && self.listening.get() => {
+                    self.kept.release(|frame| push(self.port, frame));
+                    continue;
+                }
+                () = self.listening.turned_on(), if !self.kept.is_empty() => continue,
             };
             let born = pipeline::now();
             watchdog.heard(born);
@@ -131,12 +142,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
         self.count(message.sequence);
         match message.event {
             Event::Media(media) => {
-                let port = self.port;
-                let far_end = self.far_end;
+                let Self { port, far_end, kept, .. } = self;
+                // What was kept goes first.
+                let keep = !kept.is_empty() || !self.listening.get();
                 let taken = self.intake.take(&media, born, |frame| {
                     lock(far_end).caller(frame.time, born);
-                    if lock(port).push(frame).is_err() {
-                        dropped("uplink_full");
+                    if !keep {
+                        push(port, frame);
+                    } else if kept.keep(&frame) {
+                        dropped("nobody_listens");
                     }
                 });
                 match taken {
@@ -192,6 +206,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
         if self.events.try_send(event).is_err() {
             dropped("event");
         }
+    }
+}
+
+/// Hands a frame to the audio thread.
+fn push(port: &Mutex<MediaPort>, frame: MediaFrame) {
+    if lock(port).push(frame).is_err() {
+        dropped("uplink_full");
     }
 }
 

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use futures_util::SinkExt;
 use futures_util::stream::SplitSink;
-use pipeline::{AgeHistogram, MediaEncoding, MediaPort, Nanos};
+use pipeline::{AgeHistogram, MediaFormat, MediaFrame, MediaPort, Nanos};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::late;
 use super::pings::Pings;
+use super::sources::Sources;
+use super::voice::Voice;
 use super::{StreamEnd, dropped, lock};
 use crate::call::{MediaBell, MediaCommand, MediaEvent};
 use crate::twilio::far_end::FarEnd;
@@ -41,7 +43,9 @@ pub(super) struct Writer<'a, S> {
     pub events: mpsc::Sender<MediaEvent>,
     pub written: &'a AgeHistogram,
     pub ahead: &'a AgeHistogram,
-    pub encoding: MediaEncoding,
+    pub format: MediaFormat,
+    pub sources: Sources,
+    pub voice: Voice,
     pub out: Outgoing,
 }
 
@@ -53,7 +57,6 @@ struct Sent {
     frames: u32,
     /// Frames behind the last mark.
     unmarked: u32,
-    any: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
@@ -73,6 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                     result
                 }
                 () = mark_due.as_mut(), if sent.unmarked > 0 => self.mark_frames(&mut sent).await,
+                () = until(self.voice.next()) => self.play(&mut sent).await,
                 _ = ping.tick() => self.ping().await,
                 () = self.pings.wanted() => self.ping().await,
             };
@@ -96,34 +100,67 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                     Ok(())
                 };
             };
-            if frame.generation < sent.generation {
-                dropped("old_generation");
-                continue;
-            }
-            if frame.generation > sent.generation {
-                // The flush is in the audio before its command is here.
-                *sent = Sent { generation: frame.generation, any: sent.any, ..Sent::default() };
-                lock(self.far_end).begin_generation();
-            }
-            if !late::worth_sending(pipeline::now().saturating_sub(frame.due), frame.payload(), self.encoding)
-            {
-                dropped("late_for_caller");
-                continue;
-            }
-            let text = self.out.media(frame.payload());
-            self.write(Message::Text(text)).await?;
-            let now = pipeline::now();
-            self.written.record(now.saturating_sub(frame.due));
-            self.queued(frame.payload().len(), now);
-            if !std::mem::replace(&mut sent.any, true) {
-                self.tell(MediaEvent::FirstFrameOut);
-            }
-            sent.frames = sent.frames.wrapping_add(1);
-            sent.unmarked += 1;
-            if sent.unmarked >= FRAMES_PER_MARK {
-                self.mark_frames(sent).await?;
+            if !self.voice.holds() {
+                self.send(frame, sent, true).await?;
+            } else if self.voice.keep(frame) {
+                dropped("held");
             }
         }
+    }
+
+    /// Sends a frame of the model's. One that `may_drop` is given up if it is too late to be of use.
+    async fn send(&mut self, frame: MediaFrame, sent: &mut Sent, may_drop: bool) -> Result<(), StreamEnd> {
+        if frame.generation < sent.generation {
+            dropped("old_generation");
+            return Ok(());
+        }
+        if frame.generation > sent.generation {
+            // The flush is in the audio before its command is here.
+            *sent = Sent { generation: frame.generation, ..Sent::default() };
+            lock(self.far_end).begin_generation();
+        }
+        let age = pipeline::now().saturating_sub(frame.due);
+        if may_drop && !late::worth_sending(age, frame.payload(), self.format.encoding) {
+            dropped("late_for_caller");
+            return Ok(());
+        }
+        if self.voice.next().is_some() {
+            if late::is_silent(frame.payload(), self.format.encoding) {
+                // The recording sounds; silence would only push it apart.
+                return Ok(());
+            }
+            self.voice.stop();
+            self.tell(MediaEvent::ClipEnded);
+        }
+        let text = self.out.media(frame.payload());
+        self.write(Message::Text(text)).await?;
+        self.written.record(pipeline::now().saturating_sub(frame.due));
+        self.wrote(frame.payload().len(), Some(frame.source), sent).await
+    }
+
+    /// Sends the piece of the recording that is due.
+    async fn play(&mut self, sent: &mut Sent) -> Result<(), StreamEnd> {
+        let Some((piece, last)) = self.voice.piece() else { return Ok(()) };
+        let text = self.out.media(&piece);
+        self.write(Message::Text(text)).await?;
+        self.wrote(piece.len(), None, sent).await?;
+        if last {
+            self.tell(MediaEvent::ClipEnded);
+        }
+        Ok(())
+    }
+
+    /// So many bytes of sound were written.
+    async fn wrote(&mut self, bytes: usize, source: Option<u32>, sent: &mut Sent) -> Result<(), StreamEnd> {
+        let samples = (bytes / self.format.encoding.bytes_per_sample()) as u64;
+        self.queued(samples, pipeline::now());
+        self.sources.sent(samples, source);
+        if self.voice.begins(Instant::now()) {
+            self.tell(MediaEvent::VoiceOut);
+        }
+        sent.frames = sent.frames.wrapping_add(1);
+        sent.unmarked += 1;
+        if sent.unmarked >= FRAMES_PER_MARK { self.mark_frames(sent).await } else { Ok(()) }
     }
 
     async fn command(&mut self, command: Option<MediaCommand>, sent: &mut Sent) -> Result<(), StreamEnd> {
@@ -131,14 +168,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
             Some(MediaCommand::Clear { generation, since }) => {
                 let text = self.out.clear();
                 self.write(Message::Text(text)).await?;
-                {
+                let after = since.elapsed();
+                let samples = {
                     let mut far_end = lock(self.far_end);
-                    far_end.clear(pipeline::now());
+                    let samples = far_end.clear(pipeline::now());
                     lock(self.port).set_far_end(far_end.ends());
+                    samples
+                };
+                let played = self.sources.at(samples);
+                self.sources.clear();
+                self.voice.clear();
+                self.tell(MediaEvent::Cleared { generation, after, played });
+                if self.voice.stop() {
+                    self.tell(MediaEvent::ClipEnded);
                 }
-                self.tell(MediaEvent::Cleared { generation, after: since.elapsed() });
                 if generation > sent.generation {
-                    *sent = Sent { generation, any: sent.any, ..Sent::default() };
+                    *sent = Sent { generation, ..Sent::default() };
+                }
+                Ok(())
+            }
+            Some(MediaCommand::Hold) => {
+                self.voice.hold();
+                Ok(())
+            }
+            Some(MediaCommand::Resume) => {
+                // Twilio's queue grows by what was kept back; the audio thread takes it out again where nobody hears it.
+                for frame in self.voice.resume() {
+                    self.send(frame, sent, false).await?;
+                }
+                Ok(())
+            }
+            Some(MediaCommand::Play { sound }) => {
+                let playable = self.format == MediaFormat::default() && !sound.is_empty();
+                // The one before gives way.
+                if !playable || self.voice.play(sound, Instant::now()) {
+                    self.tell(MediaEvent::ClipEnded);
                 }
                 Ok(())
             }
@@ -148,11 +212,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
         }
     }
 
-    /// So many bytes of sound were written: what waited before them at Twilio, and until when they will have been played.
-    fn queued(&self, bytes: usize, now: Nanos) {
+    /// So many samples were written: what waited before them at Twilio, and until when they will have been played.
+    fn queued(&self, samples: u64, now: Nanos) {
         let mut far_end = lock(self.far_end);
         self.ahead.record(far_end.depth(now));
-        far_end.frame((bytes / self.encoding.bytes_per_sample()) as u64, now);
+        far_end.frame(samples, now);
         lock(self.port).set_far_end(far_end.ends());
     }
 
@@ -187,5 +251,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
         if self.events.try_send(event).is_err() {
             dropped("event");
         }
+    }
+}
+
+/// Resolves at `at`; never without one.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

@@ -1,0 +1,49 @@
+//! Letting go of everything once a call is over.
+
+use std::time::Duration;
+
+use pipeline::Command;
+
+use super::Call;
+use crate::call::{CallEnd, MediaCommand};
+use crate::openai::rtc::LegCommand;
+
+/// How long goodbyes over HTTP may take once the call is over.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Call {
+    /// The peers are told first, then the HTTP goodbyes go out side by side.
+    pub(super) async fn release(mut self, reason: CallEnd) {
+        self.command(Command::Stop);
+        if let Some(media) = self.media.take() {
+            let _ = media.try_send(MediaCommand::Close { code: 1000, reason: reason.as_str() });
+        }
+        self.tools.abort_all();
+        if let Some(dial) = self.dial.take() {
+            dial.abandon();
+        }
+        let mut ids = Vec::new();
+        for link in [self.link.take(), self.next.take()].into_iter().flatten() {
+            let _ = link.commands.try_send(LegCommand::Close);
+            ids.extend(link.call_id);
+        }
+        let hang_up_model = async {
+            for id in ids {
+                self.deps.model.hang_up(&id).await;
+            }
+        };
+        let hang_up_phone = async {
+            if let (true, Some(twilio)) = (reason.hang_up_over_rest(), &self.deps.twilio) {
+                let inbound = self.handle.inbound();
+                if let Err(error) = twilio.hang_up(&inbound.account_sid, &inbound.call_sid).await {
+                    tracing::warn!(call = %inbound.call_sid, %error, "could not hang up");
+                }
+            }
+        };
+        let both = async { tokio::join!(hang_up_model, hang_up_phone) };
+        if tokio::time::timeout(RELEASE_TIMEOUT, both).await.is_err() {
+            tracing::warn!(call = %self.handle.inbound().call_sid, "hanging up timed out");
+        }
+        self.deps.workers.reap();
+    }
+}

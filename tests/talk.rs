@@ -1,0 +1,10 @@
+//! The conversation over real sockets: what the model believes was heard, sessions that end, keys, silence, transfers.
+
+mod support;
+
+#[path = "talk/keys.rs"]
+mod keys;
+#[path = "talk/renewal.rs"]
+mod renewal;
+#[path = "talk/truth.rs"]
+mod truth;

@@ -43,7 +43,7 @@ async fn an_old_session_is_replaced_without_a_gap() {
         script: script("one-moment", ["number-i-have", "number-i-have"]),
         ..ModelConfig::default()
     };
-    let limits = "[limits]\nrenew_session_seconds = 4\n".to_owned();
+    let limits = "[limits]\nrenew_session_seconds = 5\n".to_owned();
     let house = House::build(Blueprint { models: vec![model], file: limits, ..Blueprint::default() }).await;
     let held = call(&house, TWO_TURNS).await;
     held.assert_orderly();
@@ -55,10 +55,12 @@ async fn an_old_session_is_replaced_without_a_gap() {
         assert!(like > 0.8, "{name}: {like:.3}");
     }
     // The model that came later knows what was said and heard every word after the change.
-    let last = held.session();
-    let told = last.client_events.iter().filter(|e| e.kind() == "conversation.item.create").count();
-    assert!(told >= 2, "{:?}", last.client_events);
-    assert!(likeness(&held.heard, &clip("something-wrong")) > 0.8);
+    let next = &held.sessions[1];
+    let told = next.client_events.iter().filter(|e| e.kind() == "conversation.item.create").count();
+    assert!(told >= 2, "{:?}", next.client_events);
+    let heard = house.models[0].heard(&next.call_id).unwrap_or_default();
+    let like = likeness(&heard, &clip("something-wrong"));
+    assert!(like > 0.8, "{like:.3}");
     for session in &held.sessions {
         assert_eq!((session.rtp_in.missing, session.rtp_in.late), (0, 0));
     }

@@ -32,10 +32,16 @@ struct Cut {
 
 impl Cut {
     /// What the server has to be told, once both sides are known. It may say first or last.
+    ///
+    /// Reckoned from the reply's end, sound that was still under way counts as heard; from its beginning, a beginning that was noticed too
+    /// early does. So the lesser is nearer.
     fn correction(&self) -> Option<ClientEvent> {
-        let unheard = self.unheard?.unheard;
+        let Unheard { unheard, heard } = self.unheard?;
         let (item, believed) = self.believed.as_ref()?;
-        correction(item, believed.saturating_sub(unheard.as_millis() as u64), unheard)
+        let believed = Duration::from_millis(*believed);
+        let from_end = believed.saturating_sub(unheard);
+        let heard = heard.map_or(from_end, |heard| heard.min(from_end));
+        correction(item, heard.as_millis() as u64, believed - heard)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::broadcast;
 
-use crate::call::{AttachError, Attached, CallEnd, CallEvent, CallHandle, Inbound, Snapshot};
+use crate::call::{AttachError, Attached, CallEnd, CallEvent, CallHandle, Dialed, Inbound, Onward, Snapshot};
 use crate::twilio::wire::Start;
 
 /// A call, as the host sees it.
@@ -19,6 +19,16 @@ pub trait Line: Send + Sync + 'static {
     fn is_ended(&self) -> Option<CallEnd>;
     /// Resolves when the call is over and has released what it held.
     fn ended(&self) -> BoxFuture<'_, CallEnd>;
+    /// Has something said in ARIA's voice, as it is.
+    fn say(&self, text: String);
+    /// Puts the caller through, once what is being said has been heard.
+    fn transfer(&self, onward: Onward);
+    /// Where the caller is being put through to, if he is.
+    fn onward(&self) -> Option<Onward>;
+    /// The attempt to put the caller through is over.
+    fn returned(&self, dialed: Dialed);
+    /// A machine answered our call. `beep`: it records now.
+    fn machine_detected(&self, beep: bool);
     /// How it stands.
     fn snapshot(&self) -> Snapshot;
     /// What happens from now on.
@@ -40,6 +50,26 @@ impl Line for CallHandle {
 
     fn ended(&self) -> BoxFuture<'_, CallEnd> {
         Box::pin(self.ended())
+    }
+
+    fn say(&self, text: String) {
+        self.say(text);
+    }
+
+    fn transfer(&self, onward: Onward) {
+        self.transfer(onward);
+    }
+
+    fn onward(&self) -> Option<Onward> {
+        self.onward()
+    }
+
+    fn returned(&self, dialed: Dialed) {
+        self.returned(dialed);
+    }
+
+    fn machine_detected(&self, beep: bool) {
+        self.machine_detected(beep);
     }
 
     fn snapshot(&self) -> Snapshot {

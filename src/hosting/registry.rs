@@ -251,10 +251,21 @@ impl Registry {
     pub fn reconnect(&self, call_sid: &str, now: Instant) -> Option<String> {
         let mut inner = self.lock();
         let entry = inner.entries.get_mut(call_sid)?;
-        if !matches!(entry.state, State::Live(_)) || entry.reconnects >= MAX_RECONNECTS {
+        if entry.reconnects >= MAX_RECONNECTS {
             return None;
         }
         entry.reconnects += 1;
+        drop(inner);
+        self.resume(call_sid, now)
+    }
+
+    /// A token for the stream of a living call whose caller comes back. Whatever is left of the old stream is closed.
+    pub fn resume(&self, call_sid: &str, now: Instant) -> Option<String> {
+        let mut inner = self.lock();
+        let entry = inner.entries.get_mut(call_sid)?;
+        if !matches!(entry.state, State::Live(_)) {
+            return None;
+        }
         if let Some(old) = entry.stream.take() {
             old.cancelled.notify_one();
         }

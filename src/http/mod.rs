@@ -22,7 +22,9 @@ use axum::routing::{get, post};
 pub use app::App;
 pub use server::{bind, serve};
 
-use crate::twilio::public_url::{AFTER_PATH, INBOUND_PATH, MEDIA_PATH, STATUS_PATH, STREAM_STATUS_PATH};
+use crate::twilio::public_url::{
+    AFTER_PATH, INBOUND_PATH, MEDIA_PATH, STATUS_PATH, STREAM_STATUS_PATH, SUMMARY_PATH,
+};
 
 /// All routes.
 fn router(app: Arc<App>) -> Router {
@@ -30,6 +32,7 @@ fn router(app: Arc<App>) -> Router {
         .route(INBOUND_PATH, post(webhooks::inbound))
         .route(AFTER_PATH, post(webhooks::after))
         .route(STATUS_PATH, post(webhooks::status))
+        .route(SUMMARY_PATH, post(webhooks::summary))
         .route(STREAM_STATUS_PATH, post(webhooks::stream_status))
         .route(MEDIA_PATH, get(upgrade::media))
         .route("/healthz", get(health::alive))

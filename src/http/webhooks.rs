@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::webhook::Webhook;
-use crate::call::{CallEnd, Inbound};
+use crate::call::{CallEnd, Dialed, Inbound};
 use crate::hosting::registry::{Admitted, Arrival, Standing};
 use crate::twilio::twiml;
 
@@ -68,8 +68,11 @@ pub(super) async fn inbound(State(app): State<Arc<App>>, hook: Webhook) -> Respo
     document(answer)
 }
 
-/// `POST /api/twilio/voice/after`: the stream has ended, what now?
+/// `POST /api/twilio/voice/after`: the stream has ended, or putting the caller through has. What now?
 pub(super) async fn after(State(app): State<Arc<App>>, hook: Webhook) -> Response {
+    if let Some(status) = hook.form.get("DialCallStatus") {
+        return dialed(&app, &hook, Dialed::of(status));
+    }
     if is_final(hook.form.get("CallStatus")) {
         // The caller is gone; whatever we say is said to nobody.
         if let Some(line) = app.registry.line(&hook.call_sid) {
@@ -79,6 +82,10 @@ pub(super) async fn after(State(app): State<Arc<App>>, hook: Webhook) -> Respons
     }
     let end = match app.registry.standing(&hook.call_sid) {
         Standing::Ended(end) => end,
+        Standing::Live { line, .. } if line.onward().is_some() => {
+            let onward = line.onward().expect("it is there, or was a moment ago");
+            return answer("transfer", twiml::dial(&app.public, &onward.to, onward.summary.is_some()));
+        }
         Standing::Live { line, closed_by_us } => {
             let wait = if closed_by_us { REASON_WAIT_IF_CLOSED } else { REASON_WAIT };
             let deadline = tokio::time::Instant::now() + wait;
@@ -103,11 +110,34 @@ pub(super) async fn after(State(app): State<Arc<App>>, hook: Webhook) -> Respons
         Standing::Unknown => return answer("unknown", twiml::say_and_hang_up(twiml::APOLOGY_SENTENCE)),
     };
     // He is still there, or Twilio would not ask.
-    if end.owes_apology() || end == CallEnd::StreamNeverStarted {
+    if end == CallEnd::Transferred {
+        answer("hang_up", twiml::hang_up())
+    } else if end.owes_apology() || end == CallEnd::StreamNeverStarted {
         answer("apology", twiml::say_and_hang_up(twiml::APOLOGY_SENTENCE))
     } else {
         answer("hang_up", twiml::hang_up())
     }
+}
+
+/// The caller was put through, or was not: then he comes back to ARIA.
+fn dialed(app: &App, hook: &Webhook, dialed: Dialed) -> Response {
+    let Some(line) = app.registry.line(&hook.call_sid) else { return answer("hang_up", twiml::hang_up()) };
+    let gone = is_final(hook.form.get("CallStatus"));
+    line.returned(if gone { Dialed::Completed } else { dialed });
+    if gone || dialed == Dialed::Completed {
+        return answer("hang_up", twiml::hang_up());
+    }
+    match app.registry.resume(&hook.call_sid, Instant::now()) {
+        Some(token) => answer("resume", twiml::connect(&app.public, &token)),
+        None => answer("apology", twiml::say_and_hang_up(twiml::APOLOGY_SENTENCE)),
+    }
+}
+
+/// `POST /api/twilio/voice/summary`: the person to whom a caller is put through has answered, and hears what it is about.
+pub(super) async fn summary(State(app): State<Arc<App>>, hook: Webhook) -> Response {
+    let parent = hook.form.get("ParentCallSid").and_then(|sid| app.registry.line(sid));
+    let summary = parent.and_then(|line| line.onward()).and_then(|onward| onward.summary);
+    document(twiml::say(summary.as_deref().unwrap_or_default()))
 }
 
 fn answer(outcome: &'static str, text: String) -> Response {
@@ -115,8 +145,15 @@ fn answer(outcome: &'static str, text: String) -> Response {
     document(text)
 }
 
-/// `POST /api/twilio/voice/status`: how a call stands. Callbacks come in any order and more than once; only a final one matters.
+/// `POST /api/twilio/voice/status`: how a call stands. Callbacks come in any order and more than once; only a final one matters, and that
+/// a person has answered to whom a caller is put through.
 pub(super) async fn status(State(app): State<Arc<App>>, hook: Webhook) -> StatusCode {
+    if let Some(line) = hook.form.get("ParentCallSid").and_then(|sid| app.registry.line(sid)) {
+        if hook.form.get("CallStatus") == Some("in-progress") && line.onward().is_some() {
+            line.returned(Dialed::Completed);
+        }
+        return StatusCode::NO_CONTENT;
+    }
     if is_final(hook.form.get("CallStatus"))
         && let Some(line) = app.registry.line(&hook.call_sid)
     {

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use quick_xml::escape::escape;
 
-use super::public_url::{AFTER_PATH, PublicUrl, STREAM_STATUS_PATH};
+use super::public_url::{AFTER_PATH, PublicUrl, STATUS_PATH, STREAM_STATUS_PATH, SUMMARY_PATH};
 
 /// The MIME type of a document.
 pub const CONTENT_TYPE: &str = "application/xml";
@@ -40,6 +40,30 @@ pub fn connect(public: &PublicUrl, token: &str) -> String {
     write!(document, r#"<Redirect method="POST">{after}</Redirect>"#).expect("a String takes all");
     document.push_str(CLOSE);
     document
+}
+
+/// How long a person to whom a caller is put through is rung, seconds.
+pub const RING_SECONDS: u32 = 25;
+
+/// Puts the call through to `number` (E.164). When that is over, or came to nothing, Twilio asks [`AFTER_PATH`] again. With `summary` the
+/// person hears what [`SUMMARY_PATH`] says before the two are connected. That the person has answered is told to [`STATUS_PATH`].
+///
+/// <https://www.twilio.com/docs/voice/twiml/dial>, <https://www.twilio.com/docs/voice/twiml/number>
+pub fn dial(public: &PublicUrl, number: &str, summary: bool) -> String {
+    let (after, status, told) =
+        (public.http(AFTER_PATH), public.http(STATUS_PATH), public.http(SUMMARY_PATH));
+    let told = if summary { format!(r#" url="{}" method="POST""#, xml(&told)) } else { String::new() };
+    format!(
+        r#"{OPEN}<Dial action="{}" method="POST" timeout="{RING_SECONDS}" answerOnBridge="true"><Number{told} statusCallback="{}" statusCallbackEvent="answered" statusCallbackMethod="POST">{}</Number></Dial>{CLOSE}"#,
+        xml(&after),
+        xml(&status),
+        xml(number)
+    )
+}
+
+/// Says `sentence` and goes on: to a person before a caller is put through.
+pub fn say(sentence: &str) -> String {
+    format!("{OPEN}<Say>{}</Say>{CLOSE}", xml(sentence))
 }
 
 /// Says `sentence` and hangs up.
@@ -83,6 +107,22 @@ mod tests {
             )
         );
         assert!(connect(&public, &"t".repeat(43)).len() < 4000);
+    }
+
+    #[test]
+    fn golden_dial() {
+        let public = PublicUrl::new(&Url::parse("https://voice.example.com").unwrap());
+        assert_eq!(
+            dial(&public, "+15550001111", true),
+            concat!(
+                r#"<?xml version="1.0" encoding="UTF-8"?><Response>"#,
+                r#"<Dial action="https://voice.example.com/api/twilio/voice/after" method="POST" timeout="25" answerOnBridge="true">"#,
+                r#"<Number url="https://voice.example.com/api/twilio/voice/summary" method="POST" "#,
+                r#"statusCallback="https://voice.example.com/api/twilio/voice/status" statusCallbackEvent="answered" "#,
+                r#"statusCallbackMethod="POST">+15550001111</Number></Dial></Response>"#,
+            )
+        );
+        assert!(!dial(&public, "+1", false).contains("summary"));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use aria_bridge::call::{
-    AttachError, Attached, CallEnd, CallEvent, Inbound, Listening, MediaBell, MediaCommand, MediaEvent,
-    Snapshot,
+    AttachError, Attached, CallEnd, CallEvent, Dialed, Inbound, Listening, MediaBell, MediaCommand,
+    MediaEvent, Onward, Snapshot,
 };
 use aria_bridge::config::{Sources, load};
 use aria_bridge::hosting::{Line, Switchboard};
@@ -122,6 +122,18 @@ impl Line for Call {
         let mut ended = self.ended.subscribe();
         async move { ended.wait_for(Option::is_some).await.unwrap().unwrap() }.boxed()
     }
+
+    fn say(&self, _text: String) {}
+
+    fn transfer(&self, _onward: Onward) {}
+
+    fn onward(&self) -> Option<Onward> {
+        None
+    }
+
+    fn returned(&self, _dialed: Dialed) {}
+
+    fn machine_detected(&self, _beep: bool) {}
 
     fn snapshot(&self) -> Snapshot {
         Snapshot {

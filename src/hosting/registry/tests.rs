@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::broadcast;
 
 use super::*;
-use crate::call::{AttachError, Attached, CallEvent};
+use crate::call::{AttachError, Attached, CallEvent, Dialed, Onward};
 use crate::hosting::token::TTL;
 use crate::twilio::wire::MediaFormat;
 
@@ -32,6 +32,18 @@ impl Line for Fake {
     fn ended(&self) -> BoxFuture<'_, CallEnd> {
         std::future::pending().boxed()
     }
+
+    fn say(&self, _text: String) {}
+
+    fn transfer(&self, _onward: Onward) {}
+
+    fn onward(&self) -> Option<Onward> {
+        None
+    }
+
+    fn returned(&self, _dialed: Dialed) {}
+
+    fn machine_detected(&self, _beep: bool) {}
 
     fn snapshot(&self) -> Snapshot {
         snapshot("CA")

@@ -125,6 +125,7 @@ struct Call {
     written: Arc<AgeHistogram>,
     ahead: Arc<AgeHistogram>,
     tools: JoinSet<Input>,
+    desk: tools::Desk,
     events_sent: u64,
 }
 
@@ -133,6 +134,7 @@ impl Call {
         metrics::gauge!("aria_calls").increment(1.0);
         let began = handle.inbound().at;
         Self {
+            desk: deps.tools.desk(Arc::clone(&agent), &handle.inbound().from, &handle.inbound().to),
             session: Session::new(began, agent.greeting.clone(), deps.settings.limits.max_call),
             handle,
             deps,
@@ -191,7 +193,7 @@ impl Call {
 
     fn start_dialing(&self) -> Dial {
         let client = self.deps.model.clone();
-        let settings = session::settings(&self.agent).to_string();
+        let settings = session::settings(&self.agent, self.deps.tools.definitions(&self.agent)).to_string();
         let caller = client.safety_identifier(&self.handle.inbound().from);
         let codecs = offered(self.agent.codec);
         let wanted = Arc::new(AtomicBool::new(true));
@@ -347,13 +349,10 @@ impl Call {
                 }
                 Action::OpenDownlink => self.command(Command::OpenDownlink),
                 Action::RunTool { call_id, name, arguments } => {
-                    let run = self.deps.tools.run(&self.agent, &name, arguments);
+                    let run = self.deps.tools.run(&self.desk, &name, arguments);
                     self.tools.spawn(async move {
-                        let begun = Instant::now();
-                        let result = run.await;
-                        let ok = result.is_ok();
-                        let output = result.unwrap_or_else(|error| error.for_the_model());
-                        Input::ToolDone { call_id, name, output, ok, took: begun.elapsed() }
+                        let tools::Outcome { output_for_model: output, ok, took, .. } = run.await;
+                        Input::ToolDone { call_id, name, output, ok, took }
                     });
                 }
                 Action::Tell(event) => {

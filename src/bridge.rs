@@ -96,7 +96,7 @@ impl Bridge {
             model: Client::new(&settings.openai, key).map_err(|e| StartError::Client(e.to_string()))?,
             workers: Arc::new(workers),
             twilio: twilio::rest::Client::new(&settings.twilio),
-            tools: tools::Runner::new(&settings.tool_private_hosts).map_err(StartError::Client)?,
+            tools: tools::Runner::new(&settings).map_err(StartError::Client)?,
             settings: Arc::new(settings),
         });
         let app = Arc::new(http::App::new(&deps.settings, Arc::new(Calls(Arc::clone(&deps))), prometheus));
@@ -141,6 +141,8 @@ impl Bridge {
     /// Serves until `stop` resolves; then no call is admitted any more and living ones have their time to end. When `hurry` resolves
     /// they are ended at once.
     pub async fn serve(self, stop: impl Future, hurry: impl Future) -> std::io::Result<()> {
+        // Who calls meanwhile waits in the listener's queue.
+        self.deps.tools.settled().await;
         let limit: Duration = self.deps.settings.limits.drain;
         let registry = Arc::clone(&self.app.registry);
         http::serve(self.listener, self.app, async move { drain::drain(&registry, limit, stop, hurry).await })

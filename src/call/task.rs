@@ -110,6 +110,8 @@ struct Call {
     deps: Arc<Deps>,
     agent: Arc<Agent>,
     session: Session,
+    /// What the model may do in this call.
+    desk: tools::Desk,
     dial: Option<Dial>,
     /// The session that talks to the caller.
     link: Option<Link>,
@@ -138,6 +140,7 @@ impl Call {
         let began = handle.inbound().at;
         Self {
             session: Session::new(began, actions::manner(&agent, &deps.settings)),
+            desk: deps.tools.desk(Arc::clone(&agent), &handle.inbound().from, &handle.inbound().to),
             handle,
             deps,
             agent,
@@ -202,6 +205,9 @@ impl Call {
                 if let Some(event) = self.read(&text) {
                     if let (wire::ServerEvent::PlayoutStarted { .. }, Some(link)) = (&event, &self.link) {
                         link.received.reply_begins(pipeline::now());
+                    }
+                    if let wire::ServerEvent::SpeechStopped { .. } = &event {
+                        self.desk.caller_spoke();
                     }
                     self.session.handle(now, Input::Model(event));
                 }

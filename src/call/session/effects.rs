@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::farewell::Goal;
-use super::{Action, Effect, Session};
+use super::{Action, Effect, Session, exactly};
 use crate::call::{CallEnd, CallEvent};
 use crate::openai::wire::ClientEvent;
 
@@ -48,8 +48,11 @@ impl Session {
     pub(super) fn perform(&mut self, now: Instant, effect: Effect) {
         let at_ms = self.ms(now);
         match effect {
-            Effect::EndCall => {
-                self.say_unless_said(GOODBYE);
+            Effect::EndCall { farewell } => {
+                match farewell {
+                    Some(words) => self.say_unless_said(&exactly(&words)),
+                    None => self.say_unless_said(GOODBYE),
+                }
                 self.leave_with(now, Goal::End(CallEnd::AgentHungUp));
             }
             Effect::Transfer(onward) => {

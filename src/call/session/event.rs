@@ -72,7 +72,10 @@ pub enum Input {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Hang up once the goodbye has been heard.
-    EndCall,
+    EndCall {
+        /// What is said before; the model's own words if absent.
+        farewell: Option<String>,
+    },
     /// Put the caller through once he has been told.
     Transfer(Onward),
     /// Send a text message.

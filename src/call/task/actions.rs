@@ -7,15 +7,18 @@ use pipeline::Command;
 
 use super::Call;
 use crate::call::manner::Manner;
-use crate::call::session::{Action, Input};
+use crate::call::session::{Action, Effect, Input};
 use crate::call::{CallEnd, CallEvent, Clip, MediaCommand, Onward, clip};
-use crate::config::{Agent, Settings};
+use crate::config::{Agent, Settings, Tool};
 use crate::openai::rtc::LegCommand;
 use crate::openai::wire::{ClientEvent, EVENT_ID};
+use crate::tools::{self, Outcome};
 
 /// How a call of this agent is to be held.
 pub(super) fn manner(agent: &Agent, settings: &Settings) -> Manner {
+    let phrase = |tool: &Tool| Some((tool.name.clone(), tool.filler.clone()?));
     Manner {
+        fillers: agent.tools.iter().filter_map(phrase).collect(),
         greeting: agent.greeting.clone(),
         max_call: settings.limits.max_call,
         renew_after: settings.limits.renew_session,
@@ -96,13 +99,10 @@ impl Call {
     }
 
     fn run_tool(&mut self, call_id: String, name: String, arguments: String) {
-        let run = self.deps.tools.run(&self.agent, &name, arguments);
+        let run = self.deps.tools.run(&self.desk, &name, arguments);
         self.tools.spawn(async move {
-            let begun = Instant::now();
-            let result = run.await;
-            let ok = result.is_ok();
-            let output = result.unwrap_or_else(|error| error.for_the_model());
-            Input::ToolDone { call_id, name, output, ok, took: begun.elapsed(), effect: None }
+            let Outcome { output_for_model: output, ok, effect, took } = run.await;
+            Input::ToolDone { call_id, name, output, ok, took, effect: effect.map(effect_of) }
         });
     }
 
@@ -126,5 +126,18 @@ impl Call {
             // The last of them may have left.
             let _ = observers.send(event);
         }
+    }
+}
+
+/// What a tool decided, in the conversation's words.
+fn effect_of(effect: tools::Effect) -> Effect {
+    match effect {
+        tools::Effect::EndCall { farewell } => Effect::EndCall { farewell },
+        tools::Effect::Transfer { target, name, warm_summary: summary } => {
+            Effect::Transfer(Onward { name, to: target.expose().to_owned(), summary })
+        }
+        tools::Effect::SendMessage { to, body } => Effect::SendMessage { to: to.expose().to_owned(), body },
+        tools::Effect::PressKeys { digits } => Effect::PressKeys(digits),
+        tools::Effect::TakeNote { text } => Effect::TakeNote(text),
     }
 }

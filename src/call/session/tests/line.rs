@@ -132,7 +132,7 @@ fn the_call_ends_when_the_goodbye_has_been_heard() {
     let mut play = Play::new().greeted();
     play.model(3_000, created("r2"));
     play.model(3_010, tool("c1"));
-    assert_eq!(play.at(3_020, tool_done("c1", Some(Effect::EndCall))), [output("c1")]);
+    assert_eq!(play.at(3_020, tool_done("c1", Some(Effect::EndCall { farewell: None }))), [output("c1")]);
     let goodbye = play.model(3_030, done("r2", ResponseStatus::Completed));
     assert!(matches!(&goodbye[..], [Action::Send(ClientEvent::ResponseCreate { instructions: Some(_) })]));
     play.model(3_100, created("r3"));
@@ -151,7 +151,7 @@ fn a_goodbye_already_said_is_not_said_twice_and_one_that_is_cut_off_is_waited_fo
     play.model(3_005, ServerEvent::ReplyTranscriptDelta { item_id: "i2".into(), delta: "Goodbye!".into() });
     play.model(3_006, started("r2"));
     play.model(3_010, tool("c1"));
-    play.at(3_020, tool_done("c1", Some(Effect::EndCall)));
+    play.at(3_020, tool_done("c1", Some(Effect::EndCall { farewell: None })));
     assert_eq!(play.model(3_030, done("r2", ResponseStatus::Completed)), []);
     play.model(4_000, stopped("r2"));
     assert_eq!(play.until(4_500), [Action::Mark("farewell0".into())]);

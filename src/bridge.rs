@@ -96,7 +96,7 @@ impl Bridge {
             model: Client::new(&settings.openai, key).map_err(|e| StartError::Client(e.to_string()))?,
             workers: Arc::new(workers),
             twilio: twilio::rest::Client::new(&settings.twilio),
-            tools: tools::Runner::new(&settings.tool_private_hosts).map_err(StartError::Client)?,
+            tools: tools::Runner::new(&settings).map_err(StartError::Client)?,
             settings: Arc::new(settings),
         });
         let app = Arc::new(http::App::new(&deps.settings, Arc::new(Calls(Arc::clone(&deps))), prometheus));

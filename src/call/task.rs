@@ -129,6 +129,7 @@ struct Call {
     written: Arc<AgeHistogram>,
     ahead: Arc<AgeHistogram>,
     tools: JoinSet<Input>,
+    desk: tools::Desk,
     events_sent: u64,
 }
 
@@ -137,6 +138,7 @@ impl Call {
         metrics::gauge!("aria_calls").increment(1.0);
         let began = handle.inbound().at;
         Self {
+            desk: deps.tools.desk(Arc::clone(&agent), &handle.inbound().from, &handle.inbound().to),
             session: Session::new(began, actions::manner(&agent, &deps.settings)),
             handle,
             deps,

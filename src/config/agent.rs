@@ -1,14 +1,8 @@
 //! An agent: what ARIA is on one number.
 
-use std::time::Duration;
-
 use serde::Deserialize;
-use url::Url;
 
-/// Longest time a tool may be given, in milliseconds: longer than this a caller has hung up.
-pub const MAX_TOOL_TIMEOUT_MS: u64 = 60_000;
-/// What a tool is given when its table says nothing, in milliseconds.
-pub const DEFAULT_TOOL_TIMEOUT_MS: u64 = 5_000;
+use super::Tool;
 
 /// A persona and its settings, ready to use.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +30,7 @@ pub struct Agent {
     /// How long reasoning models think. Less is faster.
     pub reasoning_effort: Option<ReasoningEffort>,
     /// What the model may call.
-    pub tools: Vec<HttpTool>,
+    pub tools: Vec<Tool>,
 }
 
 /// Which codec is offered to the model.
@@ -128,34 +122,4 @@ impl Default for TurnDetection {
             silence_duration_ms: default_silence_ms(),
         }
     }
-}
-
-/// A tool behind an HTTP endpoint.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HttpTool {
-    /// What the model calls it: letters, digits, `_` and `-`, at most 64.
-    pub name: String,
-    /// What the model is told about it.
-    pub description: String,
-    /// GET sends the arguments as the query, the others as a JSON body.
-    pub method: HttpMethod,
-    /// Where it is.
-    pub url: Url,
-    /// Until when it must have answered.
-    pub timeout: Duration,
-    /// JSON Schema of the arguments: an object.
-    pub parameters: serde_json::Value,
-}
-
-/// Methods a tool may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-#[allow(missing_docs)]
-pub enum HttpMethod {
-    Get,
-    #[default]
-    Post,
-    Put,
-    Patch,
-    Delete,
 }

@@ -3,9 +3,11 @@
 //! The environment wins over the file. Nothing here is reachable by a caller.
 
 mod agent;
+mod e164;
 mod raw;
 mod resolve;
 mod secret;
+mod tool;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,11 +17,14 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use agent::{
-    Agent, CodecChoice, Eagerness, HttpMethod, HttpTool, NoiseReduction, ReasoningEffort, TurnDetection,
-};
+pub use agent::{Agent, CodecChoice, Eagerness, NoiseReduction, ReasoningEffort, TurnDetection};
+pub use e164::{E164, NotE164};
 pub use resolve::{ConfigError, load};
 pub use secret::Secret;
+pub use tool::{
+    Builtin, Endpoint, HttpMethod, HttpTool, KEYS_AT_ONCE, MAX_ANSWER_BYTES, McpLink, McpServer, Schema,
+    Tool, ToolAction, Unfilled,
+};
 
 /// Everything the bridge was told.
 #[derive(Debug, Clone)]
@@ -40,6 +45,8 @@ pub struct Settings {
     pub audio: AudioSettings,
     /// Hosts in private or loopback ranges that tools may reach.
     pub tool_private_hosts: Vec<String>,
+    /// Prefixes of numbers, with `+`, that are never called or written to, beside those that are built in.
+    pub tool_denied_prefixes: Vec<String>,
     /// Agents by name; `default` is always there.
     pub agents: BTreeMap<String, Arc<Agent>>,
     /// Phone number (E.164) to agent name.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::agent::{CodecChoice, HttpMethod, NoiseReduction, ReasoningEffort, TurnDetection};
+use super::agent::{CodecChoice, NoiseReduction, ReasoningEffort, TurnDetection};
+use super::tool::typed::Tool;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -77,6 +78,7 @@ pub struct Audio {
 #[allow(missing_docs)]
 pub struct Tools {
     pub private_hosts: Vec<String>,
+    pub deny_prefixes: Vec<String>,
 }
 
 /// `[agents.NAME]`.
@@ -95,21 +97,4 @@ pub struct Agent {
     pub language: Option<String>,
     pub reasoning_effort: Option<ReasoningEffort>,
     pub tools: Vec<Tool>,
-}
-
-/// `[[agents.NAME.tools]]`.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
-#[allow(missing_docs)]
-pub enum Tool {
-    Http {
-        name: String,
-        #[serde(default)]
-        description: String,
-        #[serde(default)]
-        method: HttpMethod,
-        url: String,
-        timeout_ms: Option<u64>,
-        parameters: Option<toml::Table>,
-    },
 }

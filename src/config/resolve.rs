@@ -1,14 +1,14 @@
 //! From what was typed to what is used.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::Error as _;
 use url::Url;
 
-use super::agent::{Agent, DEFAULT_TOOL_TIMEOUT_MS, HttpTool, MAX_TOOL_TIMEOUT_MS};
-use super::{AudioSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings, raw};
+use super::agent::Agent;
+use super::{AudioSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings, raw, tool};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_MODEL: &str = "gpt-realtime-2.1";
@@ -47,6 +47,12 @@ pub enum ConfigError {
     },
 }
 
+impl From<tool::Refused> for ConfigError {
+    fn from(refused: tool::Refused) -> Self {
+        value_error(refused.field, refused.value, refused.allowed)
+    }
+}
+
 fn value_error(
     field: impl Into<String>,
     value: impl Into<String>,
@@ -76,14 +82,15 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let trimmed = base_url.path().trim_end_matches('/').to_owned();
     base_url.set_path(&trimmed);
 
-    let mut agents = std::collections::BTreeMap::new();
+    let denied = tool::deny_prefixes(file.tools.deny_prefixes)?;
+    let mut agents = BTreeMap::new();
     let mut typed = file.agents;
     typed.entry("default".into()).or_insert_with(|| raw::Agent {
         greeting: Some("Greet the caller and ask how you can help.".into()),
         ..raw::Agent::default()
     });
     for (name, agent) in typed {
-        agents.insert(name.clone(), Arc::new(resolve_agent(name, agent)?));
+        agents.insert(name.clone(), Arc::new(resolve_agent(name, agent, &sources.environment, &denied)?));
     }
     for (number, agent) in &file.numbers {
         if !agents.contains_key(agent) {
@@ -113,6 +120,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         limits: resolve_limits(&file.limits)?,
         audio: resolve_audio(file.audio)?,
         tool_private_hosts: file.tools.private_hosts,
+        tool_denied_prefixes: denied,
         agents,
         numbers: file.numbers,
     })
@@ -179,19 +187,12 @@ fn resolve_audio(typed: raw::Audio) -> Result<AudioSettings, ConfigError> {
     Ok(audio)
 }
 
-fn resolve_agent(name: String, typed: raw::Agent) -> Result<Agent, ConfigError> {
-    let mut tools = Vec::with_capacity(typed.tools.len());
-    for tool in typed.tools {
-        let tool = resolve_tool(&name, tool)?;
-        if tools.iter().any(|t: &HttpTool| t.name == tool.name) {
-            return Err(value_error(
-                format!("agents.{name}.tools.name"),
-                tool.name,
-                "a name used once per agent",
-            ));
-        }
-        tools.push(tool);
-    }
+fn resolve_agent(
+    name: String,
+    typed: raw::Agent,
+    environment: &BTreeMap<String, String>,
+    denied: &[String],
+) -> Result<Agent, ConfigError> {
     Ok(Agent {
         model: typed.model.unwrap_or_else(|| DEFAULT_MODEL.into()),
         voice: typed.voice.unwrap_or_else(|| DEFAULT_VOICE.into()),
@@ -207,56 +208,8 @@ fn resolve_agent(name: String, typed: raw::Agent) -> Result<Agent, ConfigError> 
         },
         language: typed.language,
         reasoning_effort: typed.reasoning_effort,
-        tools,
+        tools: tool::resolve(&name, typed.tools, environment, denied)?,
         name,
-    })
-}
-
-fn resolve_tool(agent: &str, tool: raw::Tool) -> Result<HttpTool, ConfigError> {
-    let raw::Tool::Http { name, description, method, url, timeout_ms, parameters } = tool;
-    let field = |part: &str| format!("agents.{agent}.tools.{part}");
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-        return Err(value_error(field("name"), name, "1 to 64 letters, digits, _ or -"));
-    }
-    let timeout_ms = timeout_ms.unwrap_or(DEFAULT_TOOL_TIMEOUT_MS);
-    if !(1..=MAX_TOOL_TIMEOUT_MS).contains(&timeout_ms) {
-        return Err(value_error(
-            field("timeout_ms"),
-            timeout_ms.to_string(),
-            format!("1 to {MAX_TOOL_TIMEOUT_MS}"),
-        ));
-    }
-    let parameters = match parameters {
-        Some(table) => serde_json::to_value(table)
-            .map_err(|e| value_error(field("parameters"), "", toml::de::Error::custom(e).to_string()))?,
-        None => serde_json::json!({ "type": "object", "properties": {} }),
-    };
-    if parameters.get("type").and_then(|t| t.as_str()) != Some("object") {
-        return Err(value_error(
-            field("parameters"),
-            parameters.to_string(),
-            "a JSON Schema with type = \"object\"",
-        ));
-    }
-    let parsed = Url::parse(&url).map_err(|e| value_error(field("url"), &url, e.to_string()))?;
-    if !matches!(parsed.scheme(), "http" | "https")
-        || !parsed.username().is_empty()
-        || parsed.password().is_some()
-    {
-        return Err(value_error(
-            field("url"),
-            parsed.host_str().unwrap_or_default(),
-            "an http or https URL without user and password",
-        ));
-    }
-    Ok(HttpTool {
-        name,
-        description,
-        method,
-        url: parsed,
-        timeout: Duration::from_millis(timeout_ms),
-        parameters,
     })
 }
 
@@ -296,7 +249,7 @@ mod tests {
         )
         .unwrap();
         let agent = settings.agent_for("+15551230000");
-        assert_eq!(agent.tools[0].parameters["required"][0], "city");
+        assert_eq!(agent.tools[0].parameters.source()["required"][0], "city");
         assert_eq!(settings.public_url.as_str(), "http://127.0.0.1:8080/");
         assert_eq!(settings.tool_private_hosts, ["127.0.0.1"]);
     }

@@ -5,10 +5,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::{Agent, HttpTool, NoiseReduction, TurnDetection};
+use crate::config::{Agent, NoiseReduction, TurnDetection};
 
-/// The session of one agent.
-pub fn settings(agent: &Agent) -> Value {
+/// The session of one agent, with the entries of `tools`.
+pub fn settings(agent: &Agent, tools: Vec<Value>) -> Value {
     let mut input = Map::new();
     input.insert("turn_detection".into(), turn_detection(&agent.turn_detection));
     if let Some(kind) = agent.noise_reduction {
@@ -36,8 +36,8 @@ pub fn settings(agent: &Agent) -> Value {
     if let Some(effort) = agent.reasoning_effort {
         session["reasoning"] = json!({ "effort": effort });
     }
-    if !agent.tools.is_empty() {
-        session["tools"] = agent.tools.iter().map(tool).collect();
+    if !tools.is_empty() {
+        session["tools"] = Value::from(tools);
         session["tool_choice"] = Value::from("auto");
     }
     session
@@ -67,15 +67,6 @@ fn noise_reduction(kind: NoiseReduction) -> Value {
     json!({ "type": kind })
 }
 
-fn tool(tool: &HttpTool) -> Value {
-    json!({
-        "type": "function",
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.parameters,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,7 +75,7 @@ mod tests {
     #[test]
     fn the_default_agent_asks_for_this() {
         let settings_ = load(&Sources { text: Some(String::new()), ..Sources::default() }).unwrap();
-        let session = settings(&settings_.agent_for("+15551230000"));
+        let session = settings(&settings_.agent_for("+15551230000"), Vec::new());
         assert_eq!(
             session,
             json!({

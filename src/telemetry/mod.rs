@@ -10,11 +10,15 @@ use tracing_subscriber::EnvFilter;
 
 /// What the WebSocket layer may tell: below this it shows whole messages, and these hold tokens and what callers say.
 const WEBSOCKET: &str = "tungstenite=info";
+/// The same for the layer of MCP: it shows messages that it did not expect.
+const MCP: &str = "rmcp=error";
 
 /// What is logged: by `RUST_LOG` or else `default`, but no message of a socket whatever they ask for.
 pub fn filter(default: &str) -> EnvFilter {
     let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    asked.add_directive(WEBSOCKET.parse().expect("it is a directive"))
+    [WEBSOCKET, MCP]
+        .into_iter()
+        .fold(asked, |asked, cap| asked.add_directive(cap.parse().expect("it is a directive")))
 }
 
 /// Starts logging to stderr, filtered by `RUST_LOG` or else `default`. Later calls change nothing.

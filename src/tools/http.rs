@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Map, Value};
 
-use super::ToolError;
+use super::error::ToolError;
 use super::guard::Guard;
 use crate::config::{HttpMethod, HttpTool};
 
-/// Largest answer of a tool, bytes: more is of no use to a voice.
-pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// How long a connection may take of the tool's time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// From a failure to the first repetition; doubles with each.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// The HTTP side of tools.
 #[derive(Debug)]
@@ -21,57 +23,83 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that reaches public hosts and those named.
-    pub fn new(private_hosts: &[String]) -> reqwest::Result<Self> {
-        let guard = Guard::new(private_hosts);
-        let http = reqwest::Client::builder()
-            // A redirect could lead where the guard would not let us.
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .dns_resolver(guard.clone())
-            .build()?;
+    /// A client that reaches what `guard` allows.
+    pub fn new(guard: Guard) -> reqwest::Result<Self> {
+        let http = guard.client().connect_timeout(CONNECT_TIMEOUT).build()?;
         Ok(Self { http, guard })
     }
 
-    /// Calls the tool. The arguments go as the JSON body, with GET as the query.
-    pub async fn run(&self, tool: &HttpTool, arguments: Map<String, Value>) -> Result<String, ToolError> {
-        if !self.guard.allows(&tool.url) {
+    /// Calls the tool. Arguments without a place in the path go as the JSON body, with GET as the query. Ends when the caller's deadline
+    /// drops it, not by itself.
+    pub async fn run(&self, tool: &HttpTool, mut arguments: Map<String, Value>) -> Result<String, ToolError> {
+        let misplaced =
+            |_| ToolError::Schema("an argument is empty, too long or no part of an address".into());
+        let mut url = tool.endpoint.fill(&mut arguments).map_err(misplaced)?;
+        if !self.guard.allows(&url) {
             return Err(ToolError::Forbidden);
         }
-        tokio::time::timeout(tool.timeout, self.exchange(tool, arguments))
-            .await
-            .unwrap_or(Err(ToolError::TimedOut))
-    }
-
-    async fn exchange(&self, tool: &HttpTool, arguments: Map<String, Value>) -> Result<String, ToolError> {
-        let method = match tool.method {
-            HttpMethod::Get => reqwest::Method::GET,
-            HttpMethod::Post => reqwest::Method::POST,
-            HttpMethod::Put => reqwest::Method::PUT,
-            HttpMethod::Patch => reqwest::Method::PATCH,
-            HttpMethod::Delete => reqwest::Method::DELETE,
-        };
-        let mut url = tool.url.clone();
-        let request = if tool.method == HttpMethod::Get {
+        let mut wait = RETRY_AFTER;
+        let mut left = tool.retries;
+        if tool.method == HttpMethod::Get {
             for (name, value) in &arguments {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 url.query_pairs_mut().append_pair(name, &text);
             }
-            self.http.request(method, url)
-        } else {
-            self.http.request(method, url).json(&arguments)
-        };
-        let mut response = request.send().await.map_err(|_| ToolError::Unreachable)?;
-        if !response.status().is_success() {
-            return Err(ToolError::Status(response.status().as_u16()));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|_| ToolError::Unreachable)? {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(ToolError::TooLarge);
+        loop {
+            let mut request = self.http.request(method(tool.method), url.clone());
+            if tool.method != HttpMethod::Get {
+                request = request.json(&arguments);
             }
-            body.extend_from_slice(&chunk);
+            match exchange(tool, request).await {
+                Err(ToolError::Unreachable | ToolError::Status(502..=504)) if left > 0 => left -= 1,
+                ended => return ended,
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
         }
-        Ok(String::from_utf8_lossy(&body).into_owned())
     }
 }
+
+async fn exchange(tool: &HttpTool, mut request: RequestBuilder) -> Result<String, ToolError> {
+    for (name, value) in &tool.headers {
+        request = request.header(name, value.expose());
+    }
+    // Nothing is unpacked, so nothing small becomes large.
+    request = request.header(ACCEPT_ENCODING, "identity");
+    let response = request.send().await.map_err(|_| ToolError::Unreachable)?;
+    if !response.status().is_success() {
+        return Err(ToolError::Status(response.status().as_u16()));
+    }
+    if response.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(ToolError::Unreadable);
+    }
+    text(response, tool.max_answer_bytes).await
+}
+
+async fn text(mut response: Response, most: usize) -> Result<String, ToolError> {
+    if response.content_length().is_some_and(|announced| announced > most as u64) {
+        return Err(ToolError::TooLarge);
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| ToolError::Unreachable)? {
+        if body.len() + chunk.len() > most {
+            return Err(ToolError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+fn method(method: HttpMethod) -> Method {
+    match method {
+        HttpMethod::Get => Method::GET,
+        HttpMethod::Post => Method::POST,
+        HttpMethod::Put => Method::PUT,
+        HttpMethod::Patch => Method::PATCH,
+        HttpMethod::Delete => Method::DELETE,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,114 +1,37 @@
-//! What the model may do: tools behind HTTP endpoints, run beside the call and never in its way.
+//! What the model may do: tools behind HTTP endpoints and on MCP servers, run beside the call and never in its way, and built-in ones,
+//! which are only decided here.
+//!
+//! The policy is on this side, not in the prompt: whatever the model was talked into, nothing runs that the configuration does not
+//! allow, with arguments that do not fit, more often than it may, or without the caller's word where that is needed.
 
+mod breaker;
+mod definition;
+mod desk;
+mod effect;
+mod error;
 mod guard;
 mod http;
+mod mcp;
+mod policy;
+mod runner;
 
-use std::future::Future;
-use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::Agent;
+pub use desk::{Desk, MAX_AT_ONCE_PER_CALL};
+pub use effect::Effect;
+pub use error::ToolError;
+pub use policy::MAX_ATTEMPTS_PER_CALL;
+pub use runner::{MAX_ARGUMENTS_BYTES, MAX_AT_ONCE, MAX_OUTPUT_BYTES, Runner};
 
-/// Largest output given to the model, bytes as JSON. With its event it stays below 64 KiB, which every peer takes (RFC 8841, 6.1: the
-/// `max-message-size` of an answer that names none).
-const MAX_OUTPUT_BYTES: usize = 60 * 1024;
-/// Largest arguments taken from the model, bytes.
-const MAX_ARGUMENTS_BYTES: usize = 64 * 1024;
-
-/// Why a tool gave no result. The model is told, so that it can tell the caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ToolError {
-    /// The agent has no tool of this name.
-    #[error("there is no such tool")]
-    Unknown,
-    /// The arguments are not a JSON object, or too large.
-    #[error("the arguments are not a JSON object")]
-    Arguments,
-    /// The tool's address is not one that tools may reach.
-    #[error("the tool may not be reached")]
-    Forbidden,
-    /// No answer within the tool's time.
-    #[error("the tool did not answer in time")]
-    TimedOut,
-    /// No connection, or it was lost.
-    #[error("the tool cannot be reached")]
-    Unreachable,
-    /// The tool answered with an error status.
-    #[error("the tool failed with HTTP {0}")]
-    Status(u16),
-    /// The answer is above the cap.
-    #[error("the tool's answer is too large")]
-    TooLarge,
-}
-
-impl ToolError {
-    /// The output of the function call.
-    pub fn for_the_model(self) -> String {
-        serde_json::json!({ "error": self.to_string() }).to_string()
-    }
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Arguments => "arguments",
-            Self::Forbidden => "forbidden",
-            Self::TimedOut => "timed_out",
-            Self::Unreachable => "unreachable",
-            Self::Status(_) => "status",
-            Self::TooLarge => "too_large",
-        }
-    }
-}
-
-/// Runs tools. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Runner {
-    http: Arc<http::Client>,
-}
-
-impl Runner {
-    /// A runner whose tools reach public hosts and, of the others, those in `private_hosts`.
-    pub fn new(private_hosts: &[String]) -> Result<Self, String> {
-        Ok(Self { http: Arc::new(http::Client::new(private_hosts).map_err(|e| e.to_string())?) })
-    }
-
-    /// Runs the tool `name` of `agent`. The future owns all it needs and ends by the tool's deadline.
-    pub fn run(
-        &self,
-        agent: &Agent,
-        name: &str,
-        arguments: String,
-    ) -> impl Future<Output = Result<String, ToolError>> + Send + 'static {
-        let http = Arc::clone(&self.http);
-        let tool = agent.tools.iter().find(|t| t.name == name).cloned();
-        async move {
-            let outcome = match tool {
-                Some(tool) => match object(&arguments) {
-                    Some(arguments) => http.run(&tool, arguments).await.and_then(sendable),
-                    None => Err(ToolError::Arguments),
-                },
-                None => Err(ToolError::Unknown),
-            };
-            let label = outcome.as_ref().map_or_else(|e| e.label(), |_| "ok");
-            metrics::counter!("aria_tool_calls_total", "outcome" => label).increment(1);
-            outcome
-        }
-    }
-}
-
-/// An event that is too large would never leave, and the model would wait for its output.
-fn sendable(output: String) -> Result<String, ToolError> {
-    let written = serde_json::to_string(&output).map_or(usize::MAX, |json| json.len());
-    if written > MAX_OUTPUT_BYTES { Err(ToolError::TooLarge) } else { Ok(output) }
-}
-
-/// The model leaves the arguments empty when there are none.
-fn object(arguments: &str) -> Option<serde_json::Map<String, serde_json::Value>> {
-    if arguments.len() > MAX_ARGUMENTS_BYTES {
-        return None;
-    }
-    if arguments.trim().is_empty() {
-        Some(serde_json::Map::new())
-    } else {
-        serde_json::from_str(arguments).ok()
-    }
+/// How a function call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The output of the function call: JSON or text, at most [`MAX_OUTPUT_BYTES`] as JSON.
+    pub output_for_model: String,
+    /// Whether it is a result rather than an error. That the caller must be asked first is a result.
+    pub ok: bool,
+    /// What is to be done with the call.
+    pub effect: Option<Effect>,
+    /// From the model's call to the outcome.
+    pub took: Duration,
 }

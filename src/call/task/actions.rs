@@ -12,6 +12,7 @@ use crate::call::{CallEnd, CallEvent, Clip, MediaCommand, Onward, clip};
 use crate::config::{Agent, Settings};
 use crate::openai::rtc::LegCommand;
 use crate::openai::wire::{ClientEvent, EVENT_ID};
+use crate::tools;
 
 /// How a call of this agent is to be held.
 pub(super) fn manner(agent: &Agent, settings: &Settings) -> Manner {
@@ -96,13 +97,10 @@ impl Call {
     }
 
     fn run_tool(&mut self, call_id: String, name: String, arguments: String) {
-        let run = self.deps.tools.run(&self.agent, &name, arguments);
+        let run = self.deps.tools.run(&self.desk, &name, arguments);
         self.tools.spawn(async move {
-            let begun = Instant::now();
-            let result = run.await;
-            let ok = result.is_ok();
-            let output = result.unwrap_or_else(|error| error.for_the_model());
-            Input::ToolDone { call_id, name, output, ok, took: begun.elapsed(), effect: None }
+            let tools::Outcome { output_for_model: output, ok, took, .. } = run.await;
+            Input::ToolDone { call_id, name, output, ok, took, effect: None }
         });
     }
 

@@ -44,7 +44,7 @@ impl Call {
     /// Asks for a session.
     pub(super) fn dial(&mut self) {
         let client = self.deps.model.clone();
-        let settings = session::settings(&self.agent).to_string();
+        let settings = session::settings(&self.agent, self.deps.tools.definitions(&self.agent)).to_string();
         let caller = client.safety_identifier(&self.handle.inbound().from);
         let codecs = offered(self.agent.codec);
         let wanted = Arc::new(AtomicBool::new(true));

@@ -141,6 +141,8 @@ impl Bridge {
     /// Serves until `stop` resolves; then no call is admitted any more and living ones have their time to end. When `hurry` resolves
     /// they are ended at once.
     pub async fn serve(self, stop: impl Future, hurry: impl Future) -> std::io::Result<()> {
+        // Who calls meanwhile waits in the listener's queue.
+        self.deps.tools.settled().await;
         let limit: Duration = self.deps.settings.limits.drain;
         let registry = Arc::clone(&self.app.registry);
         http::serve(self.listener, self.app, async move { drain::drain(&registry, limit, stop, hurry).await })

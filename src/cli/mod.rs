@@ -3,6 +3,7 @@
 mod call;
 mod check;
 mod demo;
+mod desk;
 mod load;
 mod model;
 mod serve;
@@ -34,6 +35,8 @@ enum Command {
     Load(load::Arguments),
     /// Runs the simulated OpenAI Realtime endpoint alone.
     Model(model::Arguments),
+    /// Runs the simulated customer system and calendar alone, for tools to call.
+    Desk(desk::Arguments),
     /// Validates a configuration without starting.
     Check(check::Arguments),
 }
@@ -92,6 +95,7 @@ pub fn run() -> ExitCode {
             Command::Call(arguments) => call::run(arguments).await,
             Command::Load(arguments) => load::run(arguments).await,
             Command::Model(arguments) => model::run(arguments).await,
+            Command::Desk(arguments) => desk::run(arguments).await,
             Command::Check(arguments) => check::run(&arguments),
         }
     });

@@ -13,7 +13,7 @@ use rmcp::model::{CallToolRequestParams, CallToolResult};
 use rmcp::service::{Peer, ServiceError};
 use rmcp::{ClientHandler, RoleClient};
 use serde_json::{Map, Value, json};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -73,6 +73,19 @@ impl Servers {
         }
     }
 
+    /// Waits until each server has been tried once, at most for `limit`: those that are there are then known.
+    pub async fn settled(&self, limit: Duration) {
+        let servers = self.running.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let tried = async {
+            for server in servers {
+                // A server that is let go of meanwhile need not be waited for.
+                let _ = server.shared.tried.subscribe().wait_for(|tried| *tried).await;
+            }
+        };
+        // Who is slower comes later.
+        let _ = timeout(limit, tried).await;
+    }
+
     pub fn get(&self, link: &McpLink) -> Option<Arc<Server>> {
         let running = self.running.lock().unwrap_or_else(|e| e.into_inner());
         running.iter().find(|server| server.link == *link).cloned()
@@ -96,6 +109,8 @@ struct Shared {
     changed: Notify,
     /// A call found the connection broken.
     broken: Notify,
+    /// Whether it has been tried to connect.
+    tried: watch::Sender<bool>,
 }
 
 #[derive(Debug, Clone)]
@@ -201,6 +216,7 @@ async fn keep(name: String, link: McpLink, guard: Guard, http: reqwest::Client, 
             }
             Err(_) => tracing::warn!(server = %name, "an MCP server does not answer: its tools are away"),
         }
+        shared.tried.send_replace(true);
         // Servers that went together need not come back together.
         tokio::time::sleep(wait.mul_f64(rand::random_range(0.8..1.2))).await;
         wait = (wait * 2).min(RECONNECT_AT_MOST);
@@ -222,6 +238,7 @@ async fn serve(name: &str, connection: &Connection, shared: &Shared) -> bool {
         listed = true;
         let connected = Connected { peer: connection.peer().clone(), tools };
         *shared.connected.write().unwrap_or_else(|e| e.into_inner()) = Some(connected);
+        shared.tried.send_replace(true);
         tokio::select! {
             () = shared.changed.notified() => {}
             () = shared.broken.notified() => return true,

@@ -21,7 +21,7 @@ pub use desk::{Desk, MAX_AT_ONCE_PER_CALL};
 pub use effect::Effect;
 pub use error::ToolError;
 pub use policy::MAX_ATTEMPTS_PER_CALL;
-pub use runner::{MAX_ARGUMENTS_BYTES, MAX_AT_ONCE, MAX_OUTPUT_BYTES, Runner};
+pub use runner::{MAX_ARGUMENTS_BYTES, MAX_AT_ONCE, MAX_OUTPUT_BYTES, MCP_START, Runner};
 
 /// How a function call ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

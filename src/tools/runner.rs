@@ -23,6 +23,8 @@ use crate::config::{Agent, HttpTool, McpServer, Schema, Settings, Tool, ToolActi
 pub const MAX_OUTPUT_BYTES: usize = 60 * 1024;
 /// Largest arguments taken from the model, bytes.
 pub const MAX_ARGUMENTS_BYTES: usize = 64 * 1024;
+/// What MCP servers are given to be there before the first call.
+pub const MCP_START: Duration = Duration::from_secs(2);
 /// Tools that run at once in the process; further ones wait, in their own time.
 pub const MAX_AT_ONCE: usize = 256;
 
@@ -70,6 +72,12 @@ impl Runner {
             _ => None,
         };
         self.servers.prepare(settings.agents.values().flat_map(|a| a.tools.iter().filter_map(of)).collect());
+    }
+
+    /// Waits until each MCP server has been tried once, at most for [`MCP_START`], so that the first call has the tools of those
+    /// that are there.
+    pub async fn settled(&self) {
+        self.servers.settled(MCP_START).await;
     }
 
     /// The tools of an agent for `session.tools`. Waits for nobody: tools of an MCP server that is away now are left out.
@@ -124,7 +132,7 @@ impl Runner {
         desk: &Desk,
         name: &str,
         arguments: String,
-    ) -> impl Future<Output = Outcome> + Send + 'static {
+    ) -> impl Future<Output = Outcome> + Send + 'static + use<> {
         let begun = Instant::now();
         let ruling = self.rule(desk, name, &arguments);
         let (runner, permits) = (self.clone(), Arc::clone(&desk.permits));

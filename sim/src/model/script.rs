@@ -34,6 +34,8 @@ pub struct Turn {
     pub reply: Option<Line>,
     /// A function the model calls in the same response, after the reply. Skipped if the session has no such tool.
     pub tool: Option<ToolCall>,
+    /// Further functions called in the same response.
+    pub also: Vec<ToolCall>,
     /// What the response after `function_call_output` says.
     pub answer: Option<Line>,
 }
@@ -119,6 +121,7 @@ impl Default for ModelScript {
                         arguments: serde_json::json!({"city": "Lima"}),
                     }),
                     answer: Some(Line::of(["hold-time", "less-than", "two", "minutes"])),
+                    ..Turn::default()
                 },
                 turn("Thank you.", Line::of(["goodbye"])),
             ],

@@ -139,7 +139,8 @@ pub(crate) struct Spoken {
 pub(crate) struct Prepared {
     pub(crate) heard: Option<String>,
     pub(crate) reply: Option<Spoken>,
-    pub(crate) tool: Option<ToolCall>,
+    /// Functions called in one response.
+    pub(crate) tools: Vec<ToolCall>,
     pub(crate) answer: Option<Spoken>,
 }
 
@@ -161,7 +162,7 @@ impl Plan {
         let turns = script.turns.iter().map(|turn| Prepared {
             heard: turn.heard.clone(),
             reply: turn.reply.as_ref().map(speak),
-            tool: turn.tool.clone(),
+            tools: turn.tool.iter().chain(&turn.also).cloned().collect(),
             answer: turn.answer.as_ref().map(speak),
         });
         Self {

@@ -2,6 +2,7 @@
 
 mod live;
 mod report;
+mod story;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ use super::Failure;
 
 /// What the simulated Twilio signs with. It protects nothing: everything stays on this machine.
 const DEMO_TOKEN: &str = "demo-auth-token";
+/// What the desk asks for.
+const DESK_TOKEN: &str = "demo-desk-token";
 const ACCOUNT_SID: &str = "AC00000000000000000000000000000001";
 /// A call that takes longer has gone wrong.
 const CALL_LIMIT: Duration = Duration::from_secs(90);
@@ -28,24 +31,6 @@ const CALL_LIMIT: Duration = Duration::from_secs(90);
 const RECORD_POLL: Duration = Duration::from_millis(20);
 /// How long the bridge, and then the model, may take to let go of an ended call.
 const RELEASE_LIMIT: Duration = Duration::from_secs(6);
-
-/// The caller's part. It fits the simulated model's default script: a question, a long answer that is interrupted, a city to look up.
-const CALLER: &str = "
-wait-speech
-wait-silence 700ms
-say something-wrong
-wait-speech
-wait-silence 900ms
-say last-call
-interrupt 2s lima
-wait-silence 400ms
-wait-speech
-wait-silence 1500ms
-say thank-you
-wait-speech
-wait-silence 800ms
-hangup
-";
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -65,8 +50,10 @@ enum Codec {
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     telemetry::log("warn");
-    let desk = Desk::start(DeskConfig::default()).context("the simulated desk")?;
-    let model = ModelServer::start(ModelConfig::default()).context("the simulated model")?;
+    let desk = DeskConfig { token: Some(DESK_TOKEN.into()), ..DeskConfig::default() };
+    let desk = Desk::start(desk).context("the simulated desk")?;
+    let model = ModelConfig { script: story::model(), ..ModelConfig::default() };
+    let model = ModelServer::start(model).context("the simulated model")?;
     let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).map_err(anyhow::Error::from)?;
     let bridge_url = format!("http://{}", listener.local_addr().context("listening socket")?);
     let phone = Phone::start(PhoneConfig {
@@ -77,8 +64,13 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     .await
     .context("the simulated phone")?;
 
-    let settings =
-        settings(arguments.codec, &bridge_url, &model.base_url(), phone.api_url().as_str(), &desk.url())?;
+    let settings = settings(
+        arguments.codec,
+        &bridge_url,
+        &model.base_url(),
+        phone.api_url().as_str(),
+        &desk.base_url(),
+    )?;
     let bridge = Bridge::start(settings, listener, None).map_err(anyhow::Error::from)?;
     println!("ARIA demo: a simulated caller, a simulated model, everything between them real.");
     println!("audio threads: {}\n", bridge.audio_threads());
@@ -88,7 +80,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let serving = tokio::spawn(bridge.serve(stopped, std::future::pending::<()>()));
 
     let watching = tokio::spawn(live::watch(registry.clone()));
-    let script: Script = CALLER.parse().context("the caller's script")?;
+    let script: Script = story::CALLER.parse().context("the caller's script")?;
     let call = phone.call(CallPlan { script, limit: CALL_LIMIT, ..CallPlan::default() }).await;
     // The record is complete once the call has let go of everything.
     let released = tokio::time::timeout(RELEASE_LIMIT, registry.empty()).await.is_ok();
@@ -105,7 +97,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let evidence = report::Evidence {
         snapshot: registry.snapshot(&call.call_sid),
         sessions: model.sessions(),
-        lookups: desk.requests(),
+        appointments: desk.appointments().await.context("the desk's database")?,
         interruptions: observed.interruptions,
         released,
         call,
@@ -131,10 +123,18 @@ fn settings(codec: Codec, bridge: &str, model: &str, twilio: &str, desk: &str) -
         codec = "{codec}"
         [[agents.default.tools]]
         type = "http"
-        name = "lookup"
-        description = "Looks up the branch office of a city."
-        url = "{desk}"
-        parameters = {{ type = "object", properties = {{ city = {{ type = "string" }} }}, required = ["city"] }}
+        name = "find_contact"
+        description = "Finds who has a telephone number."
+        method = "GET"
+        url = "{desk}/contacts/{{phone}}"
+        headers = {{ Authorization = "Bearer ${{DESK_TOKEN}}" }}
+        parameters = {{ type = "object", properties = {{ phone = {{ type = "string" }} }}, required = ["phone"] }}
+        [[agents.default.tools]]
+        type = "mcp"
+        name = "calendar"
+        url = "{desk}/mcp"
+        headers = {{ Authorization = "Bearer ${{DESK_TOKEN}}" }}
+        allow = ["calendar.free", "calendar.book"]
         [tools]
         private_hosts = ["127.0.0.1"]
         "#
@@ -145,6 +145,7 @@ fn settings(codec: Codec, bridge: &str, model: &str, twilio: &str, desk: &str) -
         ("OPENAI_API_KEY", aria_bridge::bridge::SIMULATED_KEY),
         ("TWILIO_API_URL", twilio),
         ("TWILIO_ACCOUNT_SID", ACCOUNT_SID),
+        ("DESK_TOKEN", DESK_TOKEN),
     ];
     let environment = environment.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
     let mut settings =

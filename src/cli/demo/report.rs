@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use aria_bridge::call::{CallEnd, Delays, Snapshot, Speaker};
+use sim::desk::Appointment;
 use sim::model::{End, SessionRecord};
 use sim::phone::{CallReport, Moment};
 
 use super::live::label;
+use super::story;
 
 /// Turns of each side without which it was no conversation.
 const MIN_TURNS: usize = 3;
@@ -21,8 +23,8 @@ pub struct Evidence {
     pub snapshot: Option<Snapshot>,
     /// The model's.
     pub sessions: Vec<SessionRecord>,
-    /// Tool requests that reached the desk.
-    pub lookups: usize,
+    /// What is in the desk's database after the call.
+    pub appointments: Vec<Appointment>,
     /// The display's: when, and microseconds to `clear`.
     pub interruptions: Vec<(u64, u64)>,
     /// The bridge let go of the call in time.
@@ -47,6 +49,9 @@ pub fn print(evidence: &Evidence) {
     }
     for (said, quiet) in cut_offs(&evidence.call) {
         println!("  {:<34}{:>8} ms", "caller's word → ARIA silent", quiet.saturating_sub(said).as_millis());
+    }
+    for Appointment { id, day, time, what, .. } in &evidence.appointments {
+        println!("  {:<34}{:>8}      no. {id}, {day} at {time}: {what}", "appointment in the database", "");
     }
     println!(
         "\nadded delay, ms (codec look-ahead and jitter target not counted)   p50     p95     p99     max   frames"
@@ -108,9 +113,12 @@ fn checks(evidence: &Evidence) -> Vec<(bool, String)> {
     let session = evidence.sessions.first();
     let heard_turns = session.map_or(0, |s| s.turns.len());
     let (missing, late) = session.map_or((0, 0), |s| (s.rtp_in.missing, s.rtp_in.late));
-    let outputs = session.map_or(0, |s| {
-        s.client_events.iter().filter(|e| e.event["item"]["type"] == "function_call_output").count()
+    let outputs: Vec<&str> = session.map_or_else(Vec::new, |s| {
+        let outputs = s.client_events.iter().filter(|e| e.event["item"]["type"] == "function_call_output");
+        outputs.filter_map(|e| e.event["item"]["output"].as_str()).collect()
     });
+    let found = outputs.iter().any(|output| output.contains(story::CONTACT));
+    let booked = evidence.appointments.iter().filter(|a| story::is_booked(a)).count();
     let played: u64 = session.map_or(0, |s| s.replies.iter().map(|r| u64::from(r.played_ms)).sum());
     let heard = audible(call);
     let timed_out =
@@ -150,8 +158,18 @@ fn checks(evidence: &Evidence) -> Vec<(bool, String)> {
             },
         ),
         (
-            evidence.lookups >= 1 && outputs >= 1,
-            format!("a tool was called ({} request) and its output reached the model", evidence.lookups),
+            found,
+            format!(
+                "the caller was found in the customer system, over HTTP ({} tool outputs reached the model)",
+                outputs.len()
+            ),
+        ),
+        (
+            booked == 1 && evidence.appointments.len() == 1,
+            format!(
+                "the appointment was made, over MCP ({booked} of {} in the database)",
+                evidence.appointments.len()
+            ),
         ),
         (
             call.violations.is_empty() && call.warnings.is_empty(),

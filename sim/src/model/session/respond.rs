@@ -184,7 +184,7 @@ impl Session {
             return (vec![say(self, plan.aside.clone(), "")], None);
         };
         let mut parts: Vec<Part> = turn.reply.clone().map(|line| say(self, line, "")).into_iter().collect();
-        if let Some(tool) = &turn.tool {
+        for tool in &turn.tools {
             if self.settings.has_tool(&tool.name) {
                 let (item_id, call_id) = (self.ids.of("item"), self.ids.of("call"));
                 let arguments = tool.arguments.to_string();
@@ -192,8 +192,10 @@ impl Session {
                 self.last_words = Some(self.next_turn);
             } else {
                 self.remark(format!("the session has no tool {:?}: the script's call is skipped", tool.name));
-                parts.extend(turn.answer.clone().map(|line| say(self, line, "")));
             }
+        }
+        if !turn.tools.is_empty() && self.last_words.is_none() {
+            parts.extend(turn.answer.clone().map(|line| say(self, line, "")));
         }
         if parts.is_empty() {
             parts.push(say(self, plan.aside.clone(), ""));

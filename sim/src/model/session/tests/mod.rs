@@ -30,7 +30,7 @@ fn plan() -> Plan {
     let turn = |heard: &str, reply: Option<Spoken>| Prepared {
         heard: Some(heard.to_owned()),
         reply,
-        tool: None,
+        tools: Vec::new(),
         answer: None,
     };
     Plan {
@@ -38,10 +38,10 @@ fn plan() -> Plan {
         turns: vec![
             turn("one", Some(spoken("a long reply of seven words here", 4_000))),
             Prepared {
-                tool: Some(crate::model::script::ToolCall {
+                tools: vec![crate::model::script::ToolCall {
                     name: "lookup".to_owned(),
                     arguments: json!({"city": "Lima"}),
-                }),
+                }],
                 answer: Some(spoken("It says {output}", 600)),
                 ..turn("two", None)
             },

@@ -40,6 +40,8 @@ pub struct Blueprint {
     pub tool_url: Option<String>,
     /// What the tool is given, ms.
     pub tool_timeout_ms: u64,
+    /// Further tables of each agent; `{desk}` stands for the desk's address.
+    pub tables: &'static str,
     /// `tools.private_hosts`.
     pub private_hosts: &'static [&'static str],
     /// The desk's faults.
@@ -57,6 +59,7 @@ impl Default for Blueprint {
             codec: "opus",
             tool_url: None,
             tool_timeout_ms: 2_000,
+            tables: "",
             private_hosts: &["127.0.0.1"],
             desk: DeskConfig::default(),
             agent: String::new(),
@@ -150,7 +153,7 @@ impl House {
         .await
         .expect("a simulated phone");
 
-        let settings = settings(&plan, &public, &base_url, phone.api_url().as_str(), &desk.url());
+        let settings = settings(&plan, &public, &base_url, phone.api_url().as_str(), &desk.base_url());
         let key = Secret::new(SIMULATED_KEY);
         let client = Client::new(&settings.openai, key).expect("a client");
         let (stop, stopped) = oneshot::channel::<()>();
@@ -306,7 +309,8 @@ impl Held {
 }
 
 fn settings(plan: &Blueprint, bridge: &str, model: &str, twilio: &str, desk: &str) -> Settings {
-    let tool_url = plan.tool_url.as_deref().unwrap_or(desk);
+    let lookup = format!("{desk}/lookup");
+    let tool_url = plan.tool_url.as_deref().unwrap_or(&lookup);
     let (codec, timeout_ms, more) = (plan.codec, plan.tool_timeout_ms, &plan.agent);
     let mut file = plan.file.clone();
     for agent in 0..plan.models.len() {
@@ -327,6 +331,8 @@ fn settings(plan: &Blueprint, bridge: &str, model: &str, twilio: &str, desk: &st
             parameters = {{ type = "object", properties = {{ city = {{ type = "string" }} }}, required = ["city"] }}
             "#
         );
+        let tables = plan.tables.replace("[[tools]]", &format!("[[agents.a{agent}.tools]]"));
+        file += &tables.replace("{desk}", desk);
     }
     file += &format!("[tools]\nprivate_hosts = {:?}\n[numbers]\n", plan.private_hosts);
     for agent in 0..plan.models.len() {

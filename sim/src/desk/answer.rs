@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::{Value, json};
 
-use super::DeskFault;
+use super::{DeskFault, bomb};
 
 /// Bytes of one piece of a huge body.
 const PIECE: usize = 64 * 1024;
@@ -43,6 +43,11 @@ pub(super) async fn of(fault: &DeskFault, body: &[u8]) -> Response {
             let pieces =
                 (0..bytes.div_ceil(PIECE)).map(|_| Ok::<_, io::Error>(Bytes::from_static(&[b' '; PIECE])));
             as_json(Body::from_stream(stream::iter(pieces)))
+        }
+        DeskFault::Bomb(bytes) => {
+            let mut response = as_json(bomb::of(*bytes).into());
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response
         }
         DeskFault::NotJson => as_json("<!doctype html><title>It works</title>".into()),
         DeskFault::OtherJson => Json(json!([1, "two", {"three": [null]}])).into_response(),

@@ -13,6 +13,7 @@
 //! Faults of `/lookup` let a test see what a bridge does about a service that hangs, fails, drips or lies.
 
 mod answer;
+mod bomb;
 mod mcp;
 mod service;
 mod store;
@@ -46,6 +47,8 @@ pub enum DeskFault {
     Drip(Duration),
     /// A body of this many bytes.
     Huge(usize),
+    /// A small body, packed with gzip, that unpacks to this many bytes.
+    Bomb(usize),
     /// `200` with a body that is not JSON.
     NotJson,
     /// `200` with JSON of another shape.

@@ -8,10 +8,12 @@ pub fn is_public(ip: IpAddr) -> bool {
         IpAddr::V4(ip) => is_public_v4(ip),
         IpAddr::V6(ip) => match embedded_v4(ip) {
             Some(v4) => is_public_v4(v4),
-            // Global unicast is 2000::/3; inside it 2001:db8::/32 is documentation and 2001::/23 protocol assignments.
+            // Global unicast is 2000::/3; inside it 2001:db8::/32 and 3fff::/20 are documentation and 2001::/23 protocol assignments.
             None => {
                 let [a, b, ..] = ip.segments();
-                (a & 0xe000) == 0x2000 && !(a == 0x2001 && (b == 0xdb8 || b < 0x200))
+                (a & 0xe000) == 0x2000
+                    && !(a == 0x2001 && (b == 0xdb8 || b < 0x200))
+                    && !(a == 0x3fff && b < 0x1000)
             }
         },
     }
@@ -37,6 +39,8 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
         || a >= 224
         || (a == 100 && (64..128).contains(&b))
         || (a == 192 && b == 0 && c == 0)
+        // Once the anycast of 6to4 relays (RFC 7526): it leads wherever a network says.
+        || (a == 192 && b == 88 && c == 99)
         || (a == 198 && (b == 18 || b == 19)))
 }
 
@@ -67,6 +71,10 @@ mod tests {
             "64:ff9b::a9fe:a9fe",
             "2002:7f00:1::",
             "2001:db8::1",
+            "3fff::1",
+            "192.88.99.1",
+            "::127.0.0.1",
+            "64:ff9b:1::7f00:1",
         ] {
             assert!(!is_public(ip.parse().unwrap()), "{ip}");
         }

@@ -131,6 +131,7 @@ struct Call {
     written: Arc<AgeHistogram>,
     ahead: Arc<AgeHistogram>,
     tools: JoinSet<Input>,
+    desk: tools::Desk,
     events_sent: u64,
 }
 
@@ -139,6 +140,7 @@ impl Call {
         metrics::gauge!("aria_calls").increment(1.0);
         let began = handle.inbound().at;
         Self {
+            desk: deps.tools.desk(Arc::clone(&agent), &handle.inbound().from, &handle.inbound().to),
             session: Session::new(began, actions::manner(&agent, &deps.settings)),
             desk: deps.tools.desk(Arc::clone(&agent), &handle.inbound().from, &handle.inbound().to),
             handle,

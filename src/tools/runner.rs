@@ -65,7 +65,8 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Connects to the MCP servers of these settings and lets go of all others. What is in both stays connected.
+    /// Connects to the MCP servers of these settings and lets go of all others. What is in both stays connected. Private hosts and
+    /// denied prefixes stay those of the start.
     pub fn prepare(&self, settings: &Settings) {
         let of = |tool: &Tool| match &tool.action {
             ToolAction::Mcp(server) if !server.hosted => Some((tool.name.clone(), server.link.clone())),

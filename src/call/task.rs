@@ -18,7 +18,7 @@ use super::{
 };
 use crate::config::{Agent, CodecChoice, Settings};
 use crate::openai::connect::{Client, ConnectError};
-use crate::openai::rtc::{self, Leg, LegCommand, LegEvent, ModelBell};
+use crate::openai::leg::{self, LegCommand, LegEvent, ModelBell, Opened, Transport};
 use crate::openai::{session, wire};
 use crate::telemetry::audio;
 use crate::tools;
@@ -103,7 +103,7 @@ impl CallHandle {
 
 /// Asking for a session, and whether it is still wanted.
 struct Dial {
-    task: JoinHandle<Result<Leg, ConnectError>>,
+    task: JoinHandle<Result<Opened, ConnectError>>,
     wanted: Arc<AtomicBool>,
 }
 
@@ -198,21 +198,22 @@ impl Call {
         let codecs = offered(self.agent.codec);
         let wanted = Arc::new(AtomicBool::new(true));
         let asked = Arc::clone(&wanted);
-        let task = tokio::spawn(async move { rtc::open(&client, &settings, &caller, codecs, &asked).await });
+        let task = tokio::spawn(async move {
+            leg::open(&client, &settings, &caller, codecs, Transport::default(), &asked).await
+        });
         Dial { task, wanted }
     }
 
-    fn handle_dialed(&mut self, dialed: Option<Result<Leg, ConnectError>>) {
+    fn handle_dialed(&mut self, dialed: Option<Result<Opened, ConnectError>>) {
         self.dial = None;
         let now = Instant::now();
         match dialed {
             Some(Ok(leg)) => {
                 self.model_call_id = leg.call_id.clone();
                 self.codec = Some(leg.codec);
-                let (commands, commands_out) = mpsc::channel(rtc::COMMAND_QUEUE);
-                let (events_in, events) = mpsc::channel(rtc::EVENT_QUEUE);
-                tokio::spawn(rtc::run(
-                    leg,
+                let (commands, commands_out) = mpsc::channel(leg::COMMAND_QUEUE);
+                let (events_in, events) = mpsc::channel(leg::EVENT_QUEUE);
+                tokio::spawn(leg.run(
                     Arc::clone(&self.model_bell),
                     Arc::clone(&self.sent),
                     commands_out,
@@ -346,6 +347,9 @@ impl Call {
                         let _ = media.try_send(MediaCommand::Clear { generation, since });
                     }
                     self.command(Command::Flush { generation });
+                    if let Some(leg) = &self.leg {
+                        let _ = leg.try_send(LegCommand::Interrupt { heard_ms: None });
+                    }
                 }
                 Action::OpenDownlink => self.command(Command::OpenDownlink),
                 Action::RunTool { call_id, name, arguments } => {
@@ -455,7 +459,7 @@ async fn next<T>(events: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
 }
 
 /// The end of dialling; `None` if its task failed.
-async fn finished(dial: &mut Option<Dial>) -> Option<Result<Leg, ConnectError>> {
+async fn finished(dial: &mut Option<Dial>) -> Option<Result<Opened, ConnectError>> {
     match dial {
         Some(dial) => (&mut dial.task).await.ok(),
         None => std::future::pending().await,

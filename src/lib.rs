@@ -7,6 +7,7 @@
 pub mod address;
 pub mod bridge;
 pub mod call;
+pub mod clip;
 pub mod config;
 pub mod hosting;
 pub mod http;

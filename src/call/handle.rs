@@ -63,6 +63,15 @@ impl Bell for MediaBell {
     }
 }
 
+/// Which recording of the bridge's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clip {
+    /// The agent's greeting.
+    Greeting,
+    /// That it takes a moment.
+    Wait,
+}
+
 /// To the media socket.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MediaCommand {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use crate::config::Key;
+
 /// Silence of both sides before ARIA asks whether the caller is still there.
 pub const DEFAULT_IDLE: Duration = Duration::from_secs(15);
 /// Age at which a session is replaced: OpenAI ends it after an hour, and the pause that a quiet change needs may be minutes away.
@@ -75,15 +77,4 @@ impl Default for Manner {
             fillers: Vec::new(),
         }
     }
-}
-
-/// What a key of a menu does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Key {
-    /// The model is told this in the caller's name.
-    Say(String),
-    /// The caller is put through to a target of the agent's list, by name.
-    Transfer(String),
-    /// The call ends.
-    HangUp,
 }

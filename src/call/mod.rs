@@ -1,6 +1,5 @@
 //! A call: from the webhook to its last record. Events and the time go in, actions come out.
 
-pub mod clip;
 mod end;
 mod handle;
 mod listening;
@@ -12,10 +11,9 @@ pub mod task;
 pub mod transcript;
 
 pub use crate::openai::wire::Usage;
-pub use clip::Clip;
 pub use end::CallEnd;
 pub use handle::{
-    AttachError, Attached, CallHandle, Inbound, MediaBell, MediaClosed, MediaCommand, MediaEvent, Played,
+    AttachError, Attached, CallHandle, Clip, Inbound, MediaBell, MediaClosed, MediaCommand, MediaEvent, Played,
     mask,
 };
 pub use listening::Listening;

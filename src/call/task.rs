@@ -22,7 +22,7 @@ use super::{
 use crate::config::{Agent, CodecChoice, Settings};
 use crate::openai::connect::Client;
 use crate::openai::received::Place;
-use crate::openai::rtc::{LegCommand, LegEvent, ModelBell};
+use crate::openai::leg::{LegCommand, LegEvent, ModelBell, Transport};
 use crate::openai::wire;
 use crate::telemetry::audio;
 use crate::tools;
@@ -131,7 +131,6 @@ struct Call {
     written: Arc<AgeHistogram>,
     ahead: Arc<AgeHistogram>,
     tools: JoinSet<Input>,
-    desk: tools::Desk,
     events_sent: u64,
 }
 
@@ -140,7 +139,6 @@ impl Call {
         metrics::gauge!("aria_calls").increment(1.0);
         let began = handle.inbound().at;
         Self {
-            desk: deps.tools.desk(Arc::clone(&agent), &handle.inbound().from, &handle.inbound().to),
             session: Session::new(began, actions::manner(&agent, &deps.settings)),
             desk: deps.tools.desk(Arc::clone(&agent), &handle.inbound().from, &handle.inbound().to),
             handle,
@@ -274,7 +272,14 @@ impl Call {
                     Some(played) => cut.unheard(played.source, played.whole),
                     None => cut.unheard_at_all(),
                 });
-                let unheard = unheard.map(|(unheard, heard)| Unheard { unheard, heard });
+                let mut unheard = unheard.map(|(unheard, heard)| Unheard { unheard, heard });
+                if let Some(link) = self.link.as_ref().filter(|link| link.transport == Transport::WebSocket) {
+                    // There the leg tells the server what was heard; it only has to know.
+                    let heard = unheard.and_then(|unheard| unheard.heard);
+                    let heard_ms = heard.map(|heard| heard.as_millis() as u32);
+                    let _ = link.commands.try_send(LegCommand::Interrupt { heard_ms });
+                    unheard = unheard.map(|unheard| Unheard { unheard: Duration::ZERO, ..unheard });
+                }
                 Input::Cleared { after, unheard }
             }
             event => Input::Media(event),

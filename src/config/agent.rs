@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+pub(super) use resolve::resolve;
+
 use super::Tool;
 
 /// A persona and its settings, ready to use.
@@ -29,8 +31,78 @@ pub struct Agent {
     pub language: Option<String>,
     /// How long reasoning models think. Less is faster.
     pub reasoning_effort: Option<ReasoningEffort>,
+    /// How to reach the model.
+    pub transport: Transport,
+    /// What the caller's voice does to ARIA's.
+    pub interruption: Interruption,
+    /// A recorded greeting: it plays from the first frame on, instead of one of the model's.
+    pub recorded_greeting: Option<Recording>,
+    /// What is played while the model is not there to speak; the built-in "One moment, please." if absent.
+    pub wait: Option<Recording>,
+    /// How long both may be silent before ARIA asks whether the caller is still there, and again before she ends the call. `None`: for ever.
+    pub idle: Option<Duration>,
+    /// How long a call may last, if it is less than the bridge's own limit.
+    pub max_call: Option<Duration>,
+    /// What is left on an answering machine.
+    pub voicemail: Option<String>,
+    /// What keys do before the model hears of them.
+    pub keys: Vec<(char, Key)>,
     /// What the model may call.
     pub tools: Vec<Tool>,
+}
+
+/// How to reach the model.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// WebRTC, and a WebSocket where that is refused or UDP does not pass.
+    #[default]
+    Auto,
+    /// WebRTC alone.
+    WebRtc,
+    /// A WebSocket alone.
+    WebSocket,
+}
+
+/// What the caller's voice does to ARIA's.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interruption {
+    /// She stops at once.
+    #[default]
+    Always,
+    /// She speaks on; the turn counts when she is done.
+    Never,
+    /// She pauses, and speaks on if it was a cough.
+    Confirm,
+}
+
+/// What a key of the telephone does before the model hears of it. One field is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    /// The model is told this in the caller's name.
+    Say(String),
+    /// The caller is put through to a target by its name.
+    Transfer(String),
+    /// The call ends.
+    HangUp,
+}
+
+/// A recorded greeting and its words.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Recording {
+    /// Where it was read.
+    pub path: std::path::PathBuf,
+    /// Mu-law at 8 kHz.
+    pub sound: std::sync::Arc<[u8]>,
+    /// What is said in it: the model is told that it has said so.
+    pub text: String,
+}
+
+impl std::fmt::Debug for Recording {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recording").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// Which codec is offered to the model.
@@ -68,6 +140,17 @@ pub enum TurnDetection {
         #[serde(default)]
         eagerness: Eagerness,
     },
+}
+
+impl TurnDetection {
+    /// Silence that ends a turn, as far as it is known.
+    pub fn silence(&self) -> Duration {
+        match self {
+            Self::ServerVad { silence_duration_ms, .. } => Duration::from_millis(u64::from(*silence_duration_ms)),
+            // It depends on what is said; this is where most turns end.
+            Self::SemanticVad { .. } => Duration::from_millis(u64::from(default_silence_ms())),
+        }
+    }
 }
 
 /// How soon semantic turn detection takes the turn.

@@ -17,7 +17,10 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use agent::{Agent, CodecChoice, Eagerness, NoiseReduction, ReasoningEffort, TurnDetection};
+pub use agent::{
+    Agent, CodecChoice, Eagerness, Interruption, Key, NoiseReduction, ReasoningEffort, Recording, Transport,
+    TurnDetection,
+};
 pub use e164::{E164, NotE164};
 pub use resolve::{ConfigError, load};
 pub use secret::Secret;

@@ -1,10 +1,11 @@
 //! `aria.toml` as it is typed. Unknown fields are errors; every field is optional.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::agent::{CodecChoice, NoiseReduction, ReasoningEffort, TurnDetection};
+use super::agent::{Interruption, Transport, CodecChoice, NoiseReduction, ReasoningEffort, TurnDetection};
 use super::tool::typed::Tool;
 
 /// The whole file.
@@ -96,5 +97,24 @@ pub struct Agent {
     pub transcription: Option<String>,
     pub language: Option<String>,
     pub reasoning_effort: Option<ReasoningEffort>,
+    pub transport: Transport,
+    pub interruption: Interruption,
+    pub greeting_audio: Option<PathBuf>,
+    pub greeting_text: Option<String>,
+    pub wait_audio: Option<PathBuf>,
+    pub idle_seconds: Option<u64>,
+    pub max_call_seconds: Option<u64>,
+    pub voicemail: Option<String>,
+    pub keys: BTreeMap<String, Key>,
     pub tools: Vec<Tool>,
+}
+
+/// `[agents.NAME.keys]`: what a key does. One of the fields is set.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Key {
+    pub say: Option<String>,
+    pub transfer: Option<String>,
+    pub hang_up: bool,
 }

@@ -7,13 +7,10 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::agent::Agent;
+use super::agent;
 use super::{AudioSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings, raw, tool};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
-const DEFAULT_MODEL: &str = "gpt-realtime-2.1";
-const DEFAULT_VOICE: &str = "marin";
-const DEFAULT_TRANSCRIPTION: &str = "gpt-realtime-whisper";
 const DEFAULT_FILE: &str = "aria.toml";
 
 /// What is wrong with the configuration, and where.
@@ -53,7 +50,7 @@ impl From<tool::Refused> for ConfigError {
     }
 }
 
-fn value_error(
+pub(super) fn value_error(
     field: impl Into<String>,
     value: impl Into<String>,
     allowed: impl Into<String>,
@@ -90,7 +87,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         ..raw::Agent::default()
     });
     for (name, agent) in typed {
-        agents.insert(name.clone(), Arc::new(resolve_agent(name, agent, &sources.environment, &denied)?));
+        agents.insert(name.clone(), Arc::new(agent::resolve(name, agent, &sources.environment, &denied)?));
     }
     for (number, agent) in &file.numbers {
         if !agents.contains_key(agent) {
@@ -185,32 +182,6 @@ fn resolve_audio(typed: raw::Audio) -> Result<AudioSettings, ConfigError> {
         return Err(value_error("audio.cores", "[]", "at least one core, or leave it out"));
     }
     Ok(audio)
-}
-
-fn resolve_agent(
-    name: String,
-    typed: raw::Agent,
-    environment: &BTreeMap<String, String>,
-    denied: &[String],
-) -> Result<Agent, ConfigError> {
-    Ok(Agent {
-        model: typed.model.unwrap_or_else(|| DEFAULT_MODEL.into()),
-        voice: typed.voice.unwrap_or_else(|| DEFAULT_VOICE.into()),
-        instructions: typed.instructions.unwrap_or_default(),
-        greeting: typed.greeting,
-        codec: typed.codec,
-        turn_detection: typed.turn_detection,
-        noise_reduction: typed.noise_reduction,
-        transcription: match typed.transcription.as_deref() {
-            Some("none") => None,
-            Some(model) => Some(model.to_owned()),
-            None => Some(DEFAULT_TRANSCRIPTION.to_owned()),
-        },
-        language: typed.language,
-        reasoning_effort: typed.reasoning_effort,
-        tools: tool::resolve(&name, typed.tools, environment, denied)?,
-        name,
-    })
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
-//! Asking for a session: `POST {base}/realtime/calls` with the offer and the full session settings, and hanging up again.
+//! Asking for a session: `POST {base}/realtime/calls` with the offer and the full session settings, and hanging up again; or the upgrade of
+//! `GET {base}/realtime` to a WebSocket.
 //!
 //! Source: OpenAI's API reference, "Create call" and "Hang up call" (GA, no `OpenAI-Beta` header).
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::multipart::{Form, Part};
-use reqwest::{StatusCode, header};
+use reqwest::{StatusCode, Upgraded, header};
 use sha2::Sha256;
 use url::Url;
 
@@ -48,6 +50,9 @@ pub enum ConnectError {
     /// 201, but the answer is unusable.
     #[error("bad answer: {0}")]
     BadAnswer(#[from] SdpError),
+    /// The session is there and of no use.
+    #[error("unusable: {0}")]
+    Unusable(&'static str),
     /// The local side could not make an offer.
     #[error("cannot make an offer: {0}")]
     Local(String),
@@ -64,8 +69,14 @@ impl ConnectError {
                 (*status == 429 || *status >= 500) && !FATAL_CODES.contains(&code.as_str())
             }
             Self::Network(_) | Self::BadAnswer(_) => true,
-            Self::Local(_) | Self::Budget => false,
+            Self::Unusable(_) | Self::Local(_) | Self::Budget => false,
         }
+    }
+
+    /// Whether another way to the model would be refused as well: it is about the key or the account, not about the way.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Refused { status, code, .. }
+            if matches!(status, 401 | 429) || FATAL_CODES.contains(&code.as_str()))
     }
 
     /// The label in metrics.
@@ -79,6 +90,7 @@ impl ConnectError {
             Self::Refused { .. } => "refused",
             Self::Network(_) => "network",
             Self::BadAnswer(_) => "bad_answer",
+            Self::Unusable(_) => "unusable",
             Self::Local(_) => "local",
             Self::Budget => "budget",
         }
@@ -144,6 +156,8 @@ impl Client {
             .connect_timeout(Duration::from_secs(2))
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .tcp_nodelay(true)
+            // An upgrade to a WebSocket needs it, and one request a connection at a time is all that a call needs.
+            .http1_only()
             .build()
             .map_err(|e| ConnectError::Local(e.to_string()))?;
         let reach = if is_loopback(&settings.base_url) { Reach::Private } else { Reach::Public };
@@ -202,6 +216,38 @@ impl Client {
         Ok(Granted { answer: sdp::read(text, self.reach)?, hold })
     }
 
+    /// One attempt at a WebSocket: the upgraded connection, and the server's answer to `key` (RFC 6455, 4.1).
+    pub async fn upgrade(
+        &self,
+        model: &str,
+        safety_identifier: &str,
+        key: &str,
+    ) -> Result<(Upgraded, String), ConnectError> {
+        let mut url = self.endpoint(&["realtime"]);
+        url.query_pairs_mut().append_pair("model", model);
+        let response = self
+            .http
+            .get(url)
+            .bearer_auth(self.key.expose())
+            .header("OpenAI-Safety-Identifier", safety_identifier)
+            .header(header::CONNECTION, "Upgrade")
+            .header(header::UPGRADE, "websocket")
+            .header(header::SEC_WEBSOCKET_VERSION, "13")
+            .header(header::SEC_WEBSOCKET_KEY, key)
+            .send()
+            .await
+            .map_err(network)?;
+        let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let retry_after =
+                header(header::RETRY_AFTER).and_then(|s| s.parse().ok()).map(Duration::from_secs);
+            let status = response.status().as_u16();
+            return Err(refusal(status, &read_capped(response).await?, retry_after));
+        }
+        let accept = header(header::SEC_WEBSOCKET_ACCEPT).unwrap_or_default().to_owned();
+        Ok((response.upgrade().await.map_err(network)?, accept))
+    }
+
     /// Ends a session. The peer is closed as well; this keeps it from lingering until the server's own time-out.
     pub async fn hang_up(&self, call_id: &str) {
         let request = self
@@ -227,6 +273,51 @@ impl Client {
         }
         url
     }
+}
+
+/// Attempts until one succeeds or is refused for good, nobody wants it any more, or `deadline` has passed.
+pub(super) async fn attempts<T, F>(
+    deadline: Instant,
+    wanted: &AtomicBool,
+    attempt: impl Fn() -> F,
+) -> Result<T, ConnectError>
+where
+    F: Future<Output = Result<T, ConnectError>>,
+{
+    let attempts = async {
+        let mut last: Option<ConnectError> = None;
+        for n in 0..MAX_ATTEMPTS {
+            if let Some(error) = last.take() {
+                let asked = match &error {
+                    ConnectError::Refused { retry_after, .. } => *retry_after,
+                    _ => None,
+                };
+                let pause = backoff(n, asked);
+                // Who is told to come back later than the caller can wait need not wait for it.
+                if !wanted.load(Ordering::Relaxed) || Instant::now() + pause >= deadline {
+                    return Err(error);
+                }
+                tokio::time::sleep(pause).await;
+            }
+            match attempt().await {
+                Ok(granted) => return Ok(granted),
+                Err(error) => {
+                    metrics::counter!("aria_model_connect_errors_total", "reason" => error.reason())
+                        .increment(1);
+                    tracing::warn!(attempt = n + 1, %error, "the model did not take the call");
+                    if !error.is_transient() {
+                        return Err(error);
+                    }
+                    last = Some(error);
+                }
+            }
+        }
+        Err(last.unwrap_or(ConnectError::Budget))
+    };
+    tokio::time::timeout_at(deadline.into(), attempts).await.unwrap_or_else(|_| {
+        metrics::counter!("aria_model_connect_errors_total", "reason" => "budget").increment(1);
+        Err(ConnectError::Budget)
+    })
 }
 
 /// How long to wait before attempt `n` (1 = the second one).
@@ -256,7 +347,7 @@ async fn read_capped(mut response: reqwest::Response) -> Result<Vec<u8>, Connect
     Ok(body)
 }
 
-fn refusal(status: u16, body: &[u8], retry_after: Option<Duration>) -> ConnectError {
+pub(super) fn refusal(status: u16, body: &[u8], retry_after: Option<Duration>) -> ConnectError {
     #[derive(serde::Deserialize)]
     struct Body {
         error: ApiError,

@@ -1,12 +1,14 @@
-//! The model's side: OpenAI's Realtime API over WebRTC.
+//! The model's side: OpenAI's Realtime API, over WebRTC or a WebSocket.
 //!
-//! `connect` asks for a session over HTTP, `sdp` reads the answer, `peer` is the peer connection without sockets, `rtc` runs it
-//! on a UDP socket, `wire` and `session` are the events and settings in OpenAI's words.
+//! `leg` is what the call sees. `connect` asks for a session over HTTP, `sdp` reads the answer, `peer` is the peer connection without
+//! sockets, `rtc` runs it on a UDP socket; `socket` is the other way. `wire` and `session` are the events and settings in OpenAI's words.
 
 pub mod connect;
+pub mod leg;
 pub mod peer;
 pub mod received;
 pub mod rtc;
 pub mod sdp;
 pub mod session;
+pub mod socket;
 pub mod wire;

@@ -1,18 +1,20 @@
 //! The peer connection at work: one task and one UDP socket a call.
 //!
 //! [`open`] asks for the session and returns a [`Leg`]; [`run`] drives it until it is closed or lost. Sound goes straight
-//! between the socket and the call's rings; events go to the call's task.
+//! between the socket and the call's rings; events go to the call's task. The server plays its replies itself and knows what it has
+//! sent.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use pipeline::{AgeHistogram, Bell, ModelCodec, ModelPort};
+use pipeline::{AgeHistogram, ModelCodec, ModelPort};
 use tokio::net::UdpSocket;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use super::connect::{self, Client, ConnectError, Hold};
+use super::leg::{COMMAND_QUEUE, LegCommand, LegEvent, ModelBell};
 use super::peer::{Peer, PeerEvent, is_media};
 use super::received::Received;
 use super::sdp::Reach;
@@ -23,46 +25,6 @@ const MAX_DATAGRAM: usize = 2048;
 const READS_PER_WAKE: usize = 32;
 /// How long to sleep if the stack wants nothing.
 const IDLE: Duration = Duration::from_secs(1);
-/// Texts waiting for the channel to open or the task to send.
-pub const COMMAND_QUEUE: usize = 64;
-/// Events waiting for the call's task: some seconds of transcript deltas.
-pub const EVENT_QUEUE: usize = 512;
-
-/// What the call wants of its leg.
-#[derive(Debug)]
-pub enum LegCommand {
-    /// Send an event. Before the channel is open it waits.
-    Text(String),
-    /// The call's rings: sound flows from now on.
-    Audio(ModelPort),
-    /// Close the connection and end the task.
-    Close,
-}
-
-/// What the leg tells the call.
-#[derive(Debug)]
-pub enum LegEvent {
-    /// ICE and DTLS are up.
-    Connected,
-    /// The event channel is open.
-    ChannelOpen,
-    /// An event of the server.
-    Text(String),
-    /// The first sound of the caller left.
-    FirstFrameOut,
-    /// The connection is gone; always the last event.
-    Lost,
-}
-
-/// Woken by the audio thread when packets for the model are ready.
-#[derive(Debug, Default)]
-pub struct ModelBell(Notify);
-
-impl Bell for ModelBell {
-    fn ring(&self) {
-        self.0.notify_one();
-    }
-}
 
 /// A granted session, not yet running.
 pub struct Leg {
@@ -71,56 +33,70 @@ pub struct Leg {
     socket: UdpSocket,
     /// Until the leg runs, dropping it gives the session back.
     hold: Hold,
+    /// ICE and DTLS are up already.
+    connected: bool,
     /// To hang up with.
     pub call_id: Option<String>,
     /// What the answer wants to hear.
     pub codec: ModelCodec,
 }
 
-/// Asks for a session until it is granted, refused for good, nobody wants it any more, or the budget is spent. Each attempt makes a
+/// Asks for a session until it is granted, refused for good, nobody wants it any more, or `deadline` has passed. Each attempt makes a
 /// fresh offer.
 pub async fn open(
     client: &Client,
     session: &str,
     safety_identifier: &str,
     codecs: &[ModelCodec],
+    deadline: Instant,
     wanted: &AtomicBool,
 ) -> Result<Leg, ConnectError> {
-    let deadline = Instant::now() + connect::BUDGET;
-    let attempts = async {
-        let mut last: Option<ConnectError> = None;
-        for n in 0..connect::MAX_ATTEMPTS {
-            if let Some(error) = last.take() {
-                let asked = match &error {
-                    ConnectError::Refused { retry_after, .. } => *retry_after,
-                    _ => None,
-                };
-                let pause = connect::backoff(n, asked);
-                // Who is told to come back later than the caller can wait need not wait for it.
-                if !wanted.load(Ordering::Relaxed) || Instant::now() + pause >= deadline {
-                    return Err(error);
-                }
-                tokio::time::sleep(pause).await;
-            }
-            match attempt(client, session, safety_identifier, codecs).await {
-                Ok(leg) => return Ok(leg),
-                Err(error) => {
-                    metrics::counter!("aria_model_connect_errors_total", "reason" => error.reason())
-                        .increment(1);
-                    tracing::warn!(attempt = n + 1, %error, "the model did not take the call");
-                    if !error.is_transient() {
-                        return Err(error);
+    connect::attempts(deadline, wanted, || attempt(client, session, safety_identifier, codecs)).await
+}
+
+impl Leg {
+    /// Drives the connection until ICE and DTLS are up.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Network`] if it is lost or not up by `deadline`.
+    pub async fn connect(&mut self, deadline: Instant) -> Result<(), ConnectError> {
+        let mut buffer = vec![0; MAX_DATAGRAM];
+        loop {
+            // What follows the connection is left for whoever runs the leg.
+            while !self.connected
+                && let Some(event) = self.peer.poll_event()
+            {
+                match event {
+                    PeerEvent::Connected => self.connected = true,
+                    PeerEvent::Lost | PeerEvent::ChannelClosed => {
+                        return Err(ConnectError::Network("the peer connection failed"));
                     }
-                    last = Some(error);
+                    _ => {}
                 }
+            }
+            let now = Instant::now();
+            while let Some((to, datagram)) = self.peer.poll_datagram(now) {
+                transmit(&self.socket, to, &datagram);
+            }
+            if self.connected {
+                return Ok(());
+            }
+            if now >= deadline {
+                return Err(ConnectError::Network("the peer connection did not come up"));
+            }
+            let due = self.peer.poll_timeout().map_or(deadline, |due| due.min(deadline));
+            tokio::select! {
+                received = self.socket.recv_from(&mut buffer) => {
+                    // Errors are those of earlier sends; the deadline decides what they mean.
+                    if let Ok((n, from)) = received {
+                        self.peer.handle_datagram(Instant::now(), pipeline::now(), from, &buffer[..n]);
+                    }
+                }
+                () = tokio::time::sleep_until(due.into()) => self.peer.handle_timeout(Instant::now()),
             }
         }
-        Err(last.unwrap_or(ConnectError::Budget))
-    };
-    tokio::time::timeout_at(deadline.into(), attempts).await.unwrap_or_else(|_| {
-        metrics::counter!("aria_model_connect_errors_total", "reason" => "budget").increment(1);
-        Err(ConnectError::Budget)
-    })
+    }
 }
 
 async fn attempt(
@@ -144,7 +120,14 @@ async fn attempt(
         return Err(super::sdp::SdpError::NotSdp.into());
     }
     let call_id = granted.hold.call_id().map(str::to_owned);
-    Ok(Leg { peer: Box::new(peer), socket, hold: granted.hold, call_id, codec: granted.answer.codec() })
+    Ok(Leg {
+        peer: Box::new(peer),
+        socket,
+        hold: granted.hold,
+        connected: false,
+        call_id,
+        codec: granted.answer.codec(),
+    })
 }
 
 /// Host candidates of a socket bound to all addresses: the one that the default route uses, and loopback if the model may be there.
@@ -181,7 +164,7 @@ pub async fn run(
         socket: leg.socket,
         port: None,
         waiting: Vec::new(),
-        connected: false,
+        connected: leg.connected,
         open: false,
         first_frame: false,
         stack_due: Instant::now(),
@@ -190,6 +173,9 @@ pub async fn run(
         received,
         events,
     };
+    if leg.connected {
+        leg.tell(LegEvent::Connected);
+    }
     let mut buffer = vec![0; MAX_DATAGRAM];
     // One for the leg's life. It is moved when it would ring too late; ringing too early costs less than moving it with every packet.
     let timer = tokio::time::sleep_until(leg.stack_due.into());
@@ -209,10 +195,12 @@ pub async fn run(
             command = commands.recv() => match command {
                 Some(LegCommand::Text(text)) => leg.send_text(text),
                 Some(LegCommand::Audio(port)) => leg.port = Some(port),
+                // The server hears the caller as well, and stops by itself.
+                Some(LegCommand::Interrupt { .. }) => {}
                 Some(LegCommand::Close) | None => break,
             },
             // Another session's leg may wait for the same call's bell until it takes over.
-            () = bell.0.notified(), if leg.port.is_some() => {}
+            () = bell.notified(), if leg.port.is_some() => {}
             received = leg.socket.recv_from(&mut buffer) => {
                 if leg.receive(received, &mut buffer).is_err() {
                     break;
@@ -368,10 +356,14 @@ impl Running {
             PeerEvent::Text(text) => LegEvent::Text(text),
             PeerEvent::ChannelClosed | PeerEvent::Lost => return Err(Over),
         };
-        if self.events.try_send(told).is_err() {
+        self.tell(told);
+        Ok(())
+    }
+
+    fn tell(&self, event: LegEvent) {
+        if self.events.try_send(event).is_err() {
             metrics::counter!("aria_model_events_dropped_total").increment(1);
         }
-        Ok(())
     }
 
     fn flush(&mut self) {

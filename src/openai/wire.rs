@@ -4,6 +4,7 @@
 //! that are absent are harmless: the server adds some without notice.
 
 mod client;
+pub mod sound;
 mod usage;
 
 use serde::Deserialize;

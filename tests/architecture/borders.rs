@@ -24,7 +24,7 @@ const CONFINED: [(&str, &[&str]); 8] = [
     ("rtc", &["src/openai/peer.rs", "tests/interop/webrtc_model.rs"]),
     ("webrtc", &["tests/interop/webrtc_model.rs"]),
     ("str0m", &["sim/src/model/", "sim/tests/"]),
-    ("tokio_tungstenite", &["src/twilio/", "src/http/upgrade.rs", "sim/", "tests/"]),
+    ("tokio_tungstenite", &["src/twilio/", "src/http/upgrade.rs", "src/openai/socket", "sim/", "tests/"]),
     // What an MCP server or a schema may do is decided in one place each.
     ("rmcp", &["src/tools/mcp"]),
     ("jsonschema", &["src/config/tool/schema.rs"]),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aria_bridge::config::{OpenAiSettings, Secret};
 use aria_bridge::openai::connect::Client;
-use aria_bridge::openai::rtc::{self, LegCommand, LegEvent, ModelBell};
+use aria_bridge::openai::leg::{self, LegCommand, LegEvent, ModelBell, Transport};
 use pipeline::{CallConfig, MediaFrame, ModelCodec, ModelPort, Silent, Workers, WorkersConfig};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -58,14 +58,14 @@ async fn open(client: &Client, codecs: &[ModelCodec]) -> Running {
     let asked = Instant::now();
     let session = json!({ "type": "realtime", "model": "gpt-realtime-2.1" }).to_string();
     let wanted = AtomicBool::new(true);
-    let leg = rtc::open(client, &session, "caller", codecs, &wanted).await.expect("the peer takes the call");
+    let leg = leg::open(client, &session, "caller", codecs, Transport::WebRtc, &wanted);
+    let leg = leg.await.expect("the peer takes the call");
     let codec = leg.codec;
     let call_id = leg.call_id.clone().expect("the peer names the call");
-    let (commands, commands_out) = mpsc::channel(rtc::COMMAND_QUEUE);
-    let (events_in, events) = mpsc::channel(rtc::EVENT_QUEUE);
+    let (commands, commands_out) = mpsc::channel(leg::COMMAND_QUEUE);
+    let (events_in, events) = mpsc::channel(leg::EVENT_QUEUE);
     let bell = Arc::new(ModelBell::default());
-    let task =
-        tokio::spawn(rtc::run(leg, bell.clone(), Arc::default(), Arc::default(), commands_out, events_in));
+    let task = tokio::spawn(leg.run(bell.clone(), Arc::default(), Arc::default(), commands_out, events_in));
     Running { call_id, codec, asked, commands, events, task, bell }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 /// All faults of a [`ModelServer`](super::ModelServer).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Faults {
-    /// Faults of `POST /v1/realtime/calls`.
+    /// Faults of the requests that set a session up: `POST /v1/realtime/calls`, and of the WebSocket's upgrade those that need no
+    /// answer in SDP.
     pub http: HttpFaults,
     /// A hostile or broken answer in an otherwise good `201`.
     pub answer: Option<AnswerFault>,
@@ -16,6 +17,10 @@ pub struct Faults {
     pub events: EventFaults,
     /// How many sessions meet the faults of peer and events; all if nothing is said.
     pub sessions: Option<u64>,
+    /// `POST /v1/realtime/calls` is refused with this status: there is no WebRTC to be had.
+    pub webrtc_refused: Option<u16>,
+    /// The WebSocket's upgrade is refused with this status: there is nothing but WebRTC.
+    pub websocket_refused: Option<u16>,
 }
 
 impl Faults {
@@ -121,7 +126,8 @@ pub enum AnswerFault {
     Trimmed,
 }
 
-/// Faults of the peer. Times are since the data channel opened unless said otherwise.
+/// Faults of the peer. Times are since the data channel or the WebSocket opened unless said otherwise. What concerns RTP or the way it
+/// takes has no meaning over a WebSocket.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MediaFaults {
     /// No packet is read or sent from this time after the request on. Zero: ICE never connects.
@@ -130,10 +136,14 @@ pub struct MediaFaults {
     pub channel_never_opens: bool,
     /// The channel's `session.created` is held back this long.
     pub channel_speaks_after: Duration,
-    /// The data channel is closed, the sound goes on.
+    /// The data channel is closed, the sound goes on; over a WebSocket an orderly close frame, 1000.
     pub channel_closes_after: Option<Duration>,
-    /// DTLS `close_notify` and the end of the peer.
+    /// DTLS `close_notify` and the end of the peer; over a WebSocket a close frame with 1011.
     pub peer_closes_after: Option<Duration>,
+    /// The WebSocket's connection ends without a close frame.
+    pub socket_cut_after: Option<Duration>,
+    /// No datagram is read or sent, from the beginning: ICE never connects. A WebSocket goes on.
+    pub udp_blocked: bool,
     /// No RTP leaves for a while; the reply then goes on where it stopped.
     pub pause: Option<Pause>,
     /// Speed of the sound: 1.0 is real time, 2.0 sends twice as fast.
@@ -152,6 +162,8 @@ impl Default for MediaFaults {
             channel_speaks_after: Duration::ZERO,
             channel_closes_after: None,
             peer_closes_after: None,
+            socket_cut_after: None,
+            udp_blocked: false,
             pause: None,
             pace: 1.0,
             malformed_every: None,

@@ -1,4 +1,4 @@
-//! A simulated OpenAI Realtime model: the HTTP endpoint, a WebRTC peer, a voice-activity detector and a script.
+//! A simulated OpenAI Realtime model: the HTTP endpoint, a WebRTC peer or a WebSocket, a voice-activity detector and a script.
 //!
 //! [`ModelServer::start`] gives a service that a bridge can use in the real one's place (`OPENAI_BASE_URL` = [`ModelServer::base_url`]):
 //!
@@ -7,6 +7,8 @@
 //!   /v1/realtime/client_secrets` mints keys.
 //! - The peer is str0m: ICE-lite, DTLS client, one UDP socket a session. It sends what the script says as recorded speech, 20 ms a packet,
 //!   at absolute deadlines, and decodes what it hears.
+//! - `GET /v1/realtime?model=` is the same session over a WebSocket: `session.update`, `input_audio_buffer.append`, sound in deltas as
+//!   fast as it is generated ([`Timing::generation_speed`]), `conversation.item.truncate`.
 //! - The session speaks the events of the GA interface: turns by a real (energy) detector on what was heard, in media time; responses
 //!   generated faster than they are played; interruptions that cancel, clear and truncate; function calls; errors.
 //! - [`Unverified`] has a switch for every fact that nobody could check, [`Faults`] for everything that may go wrong,
@@ -14,7 +16,7 @@
 //! - [`Drill`] puts a measurement in the place of the conversation.
 //! - [`SessionRecord`] tells what a session saw, [`ModelServer::watch`] while it does.
 //!
-//! Not simulated: WebSocket and sideband sessions, SIP, MCP tools, transcription and translation sessions, speech recognition (the
+//! Not simulated: sideband sessions, drills and bad networks over a WebSocket, SIP, MCP tools, transcription and translation sessions, speech recognition (the
 //! script says what was heard), `semantic_vad` beyond a pause whose length depends on `eagerness`.
 //!
 //! ```no_run
@@ -48,6 +50,7 @@ mod server;
 mod session;
 mod settings;
 mod setup;
+mod socket;
 mod sound;
 mod spray;
 mod unverified;
@@ -62,7 +65,7 @@ pub use http::{HttpRequest, MAX_REQUESTS};
 pub use lateness::Lateness;
 pub use record::{
     BROADCAST_EVENTS, End, Ended, Happening, Logged, MAX_EVENTS, MAX_GAPS, Reply, Request, RtpIn, RtpOut,
-    SessionRecord, SimEvent, SpeechTurn,
+    SessionRecord, SimEvent, SpeechTurn, Transport,
 };
 pub use script::{Line, ModelScript, ScriptError, ToolCall, Turn};
 pub use server::ModelServer;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use super::codec::Codec;
 use super::lateness::Lateness;
@@ -19,15 +19,17 @@ pub const BROADCAST_EVENTS: usize = 4096;
 /// Everything about one session but its sound.
 #[derive(Debug, Clone)]
 pub struct SessionRecord {
-    /// `rtc_u1_…`, as in the `Location` of the answer.
+    /// `rtc_u1_…`, as in the `Location` of the answer. A WebSocket has none on the wire and is `ws_u1_…` here.
     pub call_id: String,
+    /// How the client is connected.
+    pub transport: Transport,
     /// `sess_…`.
     pub session_id: String,
     /// When the request came in. All other times are since then unless they say otherwise.
     pub requested: Instant,
     /// The request.
     pub request: Request,
-    /// The SDP answer as sent.
+    /// The SDP answer as sent; empty over a WebSocket.
     pub answer: String,
     /// From the request's arrival to the answer being ready.
     pub answered_after: Duration,
@@ -35,13 +37,13 @@ pub struct SessionRecord {
     pub connected_after: Option<Duration>,
     /// The data channel was open.
     pub channel_after: Option<Duration>,
-    /// What the client sent on the data channel.
+    /// What the client sent on the data channel, or on the WebSocket but for its sound.
     pub client_events: Vec<Logged>,
-    /// What was sent on the data channel.
+    /// What was sent on the data channel, or on the WebSocket but for its sound.
     pub server_events: Vec<Logged>,
-    /// The sound from the client.
+    /// The sound from the client. Over a WebSocket each `append` counts as a packet.
     pub rtp_in: RtpIn,
-    /// The sound to the client.
+    /// The sound to the client. Over a WebSocket each delta counts as a packet.
     pub rtp_out: RtpOut,
     /// The caller's turns as detected.
     pub turns: Vec<SpeechTurn>,
@@ -51,6 +53,15 @@ pub struct SessionRecord {
     pub remarks: Vec<String>,
     /// How it ended, if it has.
     pub ended: Option<Ended>,
+}
+
+/// The way to the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// RTP and a data channel.
+    WebRtc,
+    /// Everything on one WebSocket.
+    WebSocket,
 }
 
 /// The set-up request.
@@ -158,9 +169,11 @@ pub struct Reply {
     pub total_ms: u32,
     /// When generation began.
     pub begun: Duration,
-    /// Milliseconds that left as RTP; final once `finished` is set.
+    /// Milliseconds that left as RTP or in deltas; final once `finished` is set.
     pub played_ms: u32,
-    /// Whether it was cut.
+    /// Milliseconds that the model believes were heard: all that left, unless it was truncated.
+    pub believed_ms: u32,
+    /// Whether it was cut, by either side.
     pub truncated: bool,
     /// When the last of it had left, or it was cut.
     pub finished: Option<Duration>,
@@ -178,7 +191,7 @@ pub struct Ended {
 /// Why a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// The client closed DTLS.
+    /// The client closed DTLS or the WebSocket.
     PeerClosed,
     /// `POST /hangup`.
     Hangup,
@@ -231,6 +244,8 @@ pub(crate) struct Log {
     heard: Mutex<Vec<i16>>,
     keep_heard: usize,
     watchers: broadcast::Sender<SimEvent>,
+    /// Rung to end a session that no engine carries.
+    pub(crate) hangup: Notify,
 }
 
 impl Log {
@@ -246,6 +261,7 @@ impl Log {
             heard: Mutex::default(),
             keep_heard: keep_heard.as_millis() as usize * 8,
             watchers,
+            hangup: Notify::new(),
         })
     }
 
@@ -301,6 +317,7 @@ impl Log {
                     total_ms,
                     begun: at,
                     played_ms: 0,
+                    believed_ms: 0,
                     truncated: false,
                     finished: None,
                 };
@@ -309,8 +326,16 @@ impl Log {
             Note::ReplyEnded { item_id, played_ms, truncated } => {
                 if let Some(reply) = record.replies.iter_mut().rfind(|r| r.item_id == item_id) {
                     reply.played_ms = played_ms;
+                    reply.believed_ms = played_ms;
                     reply.truncated = truncated;
                     reply.finished = Some(at);
+                }
+            }
+            Note::Truncated { item_id, audio_end_ms } => {
+                if let Some(reply) = record.replies.iter_mut().rfind(|r| r.item_id == item_id) {
+                    reply.believed_ms = audio_end_ms;
+                    reply.truncated = true;
+                    reply.finished.get_or_insert(at);
                 }
             }
             Note::Remark(remark) => keep(&mut record.remarks, remark, MAX_EVENTS),
@@ -341,5 +366,6 @@ pub(crate) enum Note {
     TurnStopped { item_id: String, audio_end_ms: u64 },
     ReplyBegun { response_id: String, item_id: String, text: String, total_ms: u32 },
     ReplyEnded { item_id: String, played_ms: u32, truncated: bool },
+    Truncated { item_id: String, audio_end_ms: u32 },
     Remark(String),
 }

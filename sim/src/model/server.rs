@@ -130,7 +130,11 @@ impl ModelServer {
 
     /// Ends a session as `POST /hangup` would, without HTTP. `false` if there is no such session under way.
     pub fn end(&self, call_id: &str) -> bool {
-        let known = self.session(call_id).is_some_and(|session| session.ended.is_none());
+        let log = self.shared.sessions().iter().find(|log| log.call_id == call_id).cloned();
+        let known = log.as_ref().is_some_and(|log| log.record().ended.is_none());
+        if let Some(log) = log {
+            log.hangup.notify_one();
+        }
         known && self.shared.engines.iter().all(|engine| engine.hangup(call_id))
     }
 }

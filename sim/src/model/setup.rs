@@ -18,11 +18,12 @@ use super::ids::Ids;
 use super::mind::Mind;
 use super::pacer::Pacer;
 use super::peer::{Parts, Peer};
-use super::record::{Log, Request, RtpIn, RtpOut, SessionRecord, SimEvent};
+use super::record::{Log, Request, RtpIn, RtpOut, SessionRecord, SimEvent, Transport};
 use super::refusal::Refusal;
 use super::sdp::{Answer, IceCredentials, Offer};
 use super::session::{self, Session};
 use super::settings::Settings;
+use super::socket;
 use super::sound::Plan;
 use super::unverified::{NoCommonCodec, SendCodec};
 use crate::network::Network;
@@ -50,8 +51,8 @@ pub(crate) struct Ready {
     pub(crate) answer: String,
 }
 
-/// The plans of a server, one a codec, and the courses of its drill.
-pub(crate) struct Plans(Vec<Arc<Plan>>, Vec<(Codec, Course)>);
+/// The plans of a server, one a codec, the courses of its drill, and the plan of its WebSockets.
+pub(crate) struct Plans(Vec<Arc<Plan>>, Vec<(Codec, Course)>, Arc<Plan>);
 
 impl Plans {
     pub(crate) fn new(config: &ModelConfig) -> Self {
@@ -66,7 +67,13 @@ impl Plans {
             let drill = config.drill.as_ref()?;
             Some((*codec, Course::new(drill, *codec, &config.voice)))
         };
-        Self(codecs.iter().map(plan).collect(), codecs.iter().filter_map(course).collect())
+        let socket = Arc::new(Plan::new(&config.script, Codec::Pcmu, socket::FRAME_MS, &config.voice));
+        Self(codecs.iter().map(plan).collect(), codecs.iter().filter_map(course).collect(), socket)
+    }
+
+    /// What is said over a WebSocket: mu-law, whatever its format makes of it.
+    pub(crate) fn socket(&self) -> Arc<Plan> {
+        Arc::clone(&self.2)
     }
 
     fn of(&self, codec: Codec) -> Arc<Plan> {
@@ -138,6 +145,7 @@ pub(crate) fn set_up(
     let log = Log::new(
         SessionRecord {
             call_id: format!("rtc_u1_{}", ids.hex(32)),
+            transport: Transport::WebRtc,
             session_id,
             requested: received,
             request,
@@ -190,6 +198,7 @@ fn mind(
     let plan = plans.of(codec);
     let silence = Arc::clone(&plan.silence);
     let session = Session::new(session::Setup {
+        transport: Transport::WebRtc,
         settings,
         plan,
         timing: config.timing,
@@ -229,7 +238,7 @@ fn answer_text(answer: &Answer, config: &ModelConfig) -> String {
     }
 }
 
-fn unix_seconds() -> u64 {
+pub(crate) fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

@@ -24,6 +24,8 @@ pub struct Unverified {
     pub conversation_created: bool,
     /// The legacy `conversation.item.created` beside every `conversation.item.added`.
     pub item_created: bool,
+    /// How much sound one `response.output_audio.delta` of the WebSocket carries, ms.
+    pub delta_ms: u32,
     /// `conversation.item.truncated` that the server makes itself when the caller interrupts over WebRTC.
     pub truncated: Truncated,
     /// Whether a cancelled response closes its open item (`response.output_item.done` with `status: incomplete`, and its parts)
@@ -121,6 +123,7 @@ impl Default for Unverified {
             rate_limits: RateLimits::Start,
             conversation_created: true,
             item_created: false,
+            delta_ms: 200,
             truncated: Truncated::AfterCleared,
             cancel_closes_item: true,
             client_truncate: true,

@@ -6,23 +6,33 @@ use std::time::Instant;
 use pipeline::Command;
 
 use super::Call;
-use crate::call::manner::Manner;
+use crate::call::manner::{Barge, Manner};
 use crate::call::session::{Action, Effect, Input};
-use crate::call::{CallEnd, CallEvent, Clip, MediaCommand, Onward, clip};
-use crate::config::{Agent, Settings, Tool};
-use crate::openai::rtc::LegCommand;
+use crate::call::{CallEnd, CallEvent, Clip, MediaCommand, Onward};
+use crate::clip;
+use crate::config::{Agent, Interruption, Settings, Tool};
+use crate::openai::leg::{LegCommand, Transport};
 use crate::openai::wire::{ClientEvent, EVENT_ID};
 use crate::tools::{self, Outcome};
 
 /// How a call of this agent is to be held.
 pub(super) fn manner(agent: &Agent, settings: &Settings) -> Manner {
     let phrase = |tool: &Tool| Some((tool.name.clone(), tool.filler.clone()?));
+    let limit = settings.limits.max_call;
     Manner {
-        fillers: agent.tools.iter().filter_map(phrase).collect(),
+        barge: match agent.interruption {
+            Interruption::Always => Barge::Always,
+            Interruption::Never => Barge::Never,
+            Interruption::Confirm => Barge::confirm(agent.turn_detection.silence()),
+        },
         greeting: agent.greeting.clone(),
-        max_call: settings.limits.max_call,
+        recorded_greeting: agent.recorded_greeting.as_ref().map(|greeting| greeting.text.clone()),
+        max_call: agent.max_call.map_or(limit, |own| own.min(limit)),
+        idle: agent.idle,
         renew_after: settings.limits.renew_session,
-        ..Manner::default()
+        voicemail: agent.voicemail.clone(),
+        keys: agent.keys.clone(),
+        fillers: agent.tools.iter().filter_map(phrase).collect(),
     }
 }
 
@@ -74,6 +84,11 @@ impl Call {
 
     fn send(&mut self, event: &ClientEvent) {
         let text = self.number(event);
+        let socket = self.link.as_ref().is_some_and(|link| link.transport == Transport::WebSocket);
+        if socket && *event == ClientEvent::OutputAudioClear {
+            // The leg is the output buffer there, and hears of the interruption by itself.
+            return;
+        }
         if self.link.as_ref().is_none_or(|link| link.commands.try_send(LegCommand::Text(text)).is_err()) {
             metrics::counter!("aria_model_events_unsent_total").increment(1);
         }
@@ -93,9 +108,11 @@ impl Call {
     }
 
     fn recording(&self, which: Clip) -> Arc<[u8]> {
-        match which {
-            Clip::Greeting | Clip::Wait => clip::wait(),
-        }
+        let own = match which {
+            Clip::Greeting => self.agent.recorded_greeting.as_ref(),
+            Clip::Wait => self.agent.wait.as_ref(),
+        };
+        own.map_or_else(clip::wait, |recording| Arc::clone(&recording.sound))
     }
 
     fn run_tool(&mut self, call_id: String, name: String, arguments: String) {

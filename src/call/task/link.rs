@@ -13,12 +13,12 @@ use crate::call::CallEnd;
 use crate::call::session::Input;
 use crate::openai::connect::ConnectError;
 use crate::openai::received::Received;
-use crate::openai::rtc::{self, Leg, LegCommand, LegEvent};
+use crate::openai::leg::{self, LegCommand, LegEvent, Opened, Transport};
 use crate::openai::session;
 
 /// Asking for a session, and whether it is still wanted.
 pub(super) struct Dial {
-    task: JoinHandle<Result<Leg, ConnectError>>,
+    task: JoinHandle<Result<Opened, ConnectError>>,
     wanted: Arc<AtomicBool>,
 }
 
@@ -37,6 +37,7 @@ pub(super) struct Link {
     /// To hang up with.
     pub call_id: Option<String>,
     pub codec: ModelCodec,
+    pub transport: Transport,
     pub received: Arc<Received>,
 }
 
@@ -50,13 +51,16 @@ impl Call {
         let codecs = offered(self.agent.codec);
         let wanted = Arc::new(AtomicBool::new(true));
         let asked = Arc::clone(&wanted);
-        let task = tokio::spawn(async move { rtc::open(&client, &settings, &caller, codecs, &asked).await });
+        let transport = self.agent.transport;
+        let task = tokio::spawn(async move {
+            leg::open(&client, &settings, &caller, codecs, transport, &asked).await
+        });
         if let Some(old) = self.dial.replace(Dial { task, wanted }) {
             old.abandon();
         }
     }
 
-    pub(super) fn handle_dialed(&mut self, dialed: Option<Result<Leg, ConnectError>>) {
+    pub(super) fn handle_dialed(&mut self, dialed: Option<Result<Opened, ConnectError>>) {
         self.dial = None;
         let now = Instant::now();
         let first = self.session.sessions() == 1 && self.codec.is_none();
@@ -90,20 +94,19 @@ impl Call {
         }
     }
 
-    fn start(&self, leg: Leg) -> Link {
-        let (call_id, codec) = (leg.call_id.clone(), leg.codec);
-        let (commands, commands_out) = mpsc::channel(rtc::COMMAND_QUEUE);
-        let (events_in, events) = mpsc::channel(rtc::EVENT_QUEUE);
+    fn start(&self, leg: Opened) -> Link {
+        let (call_id, codec, transport) = (leg.call_id.clone(), leg.codec, leg.transport());
+        let (commands, commands_out) = mpsc::channel(leg::COMMAND_QUEUE);
+        let (events_in, events) = mpsc::channel(leg::EVENT_QUEUE);
         let received = Arc::new(Received::default());
-        let running = tokio::spawn(rtc::run(
-            leg,
+        let running = tokio::spawn(leg.run(
             Arc::clone(&self.model_bell),
             Arc::clone(&self.sent),
             Arc::clone(&received),
             commands_out,
             events_in,
         ));
-        Link { commands, events, running, call_id, codec, received }
+        Link { commands, events, running, call_id, codec, transport, received }
     }
 
     /// Closes a session's connection, tells OpenAI beside the call, and takes the rings back.
@@ -147,7 +150,7 @@ pub(super) async fn next(link: &mut Option<Link>) -> Option<LegEvent> {
 }
 
 /// The end of dialling; `None` if its task failed.
-pub(super) async fn finished(dial: &mut Option<Dial>) -> Option<Result<Leg, ConnectError>> {
+pub(super) async fn finished(dial: &mut Option<Dial>) -> Option<Result<Opened, ConnectError>> {
     match dial {
         Some(dial) => (&mut dial.task).await.ok(),
         None => std::future::pending().await,

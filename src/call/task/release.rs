@@ -6,7 +6,7 @@ use pipeline::Command;
 
 use super::Call;
 use crate::call::{CallEnd, MediaCommand};
-use crate::openai::rtc::LegCommand;
+use crate::openai::leg::LegCommand;
 
 /// How long goodbyes over HTTP may take once the call is over.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -17,6 +17,9 @@ use crate::model::setup::{self, Asked, Ready};
 
 pub(crate) async fn create(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let received = Instant::now();
+    if let Some(refused) = shared.config.faults.webrtc_refused.and_then(faulty::refused) {
+        return refused.await;
+    }
     let index = shared.calls.fetch_add(1, Ordering::Relaxed);
     let fault = shared.config.faults.http.of(index).cloned();
     if let Some(early) = fault.as_ref().and_then(faulty::before) {
@@ -82,7 +85,7 @@ async fn make(
 }
 
 /// Keeps the record, and forgets the oldest ended ones beyond the configured number.
-fn remember(shared: &Shared, log: &Arc<crate::model::record::Log>) {
+pub(super) fn remember(shared: &Shared, log: &Arc<crate::model::record::Log>) {
     let mut sessions = shared.sessions();
     sessions.push(Arc::clone(log));
     while sessions.len() > shared.config.keep_sessions.max(1) {
@@ -91,7 +94,7 @@ fn remember(shared: &Shared, log: &Arc<crate::model::record::Log>) {
     }
 }
 
-fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(super) fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 

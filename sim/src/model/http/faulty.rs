@@ -14,7 +14,7 @@ use super::refuse;
 use crate::model::faults::HttpFault;
 use crate::model::refusal::Refusal;
 
-type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
+pub(super) type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// Bytes of one piece of a huge body.
 const PIECE: usize = 64 * 1024;
@@ -47,6 +47,11 @@ pub(super) fn before(fault: &HttpFault) -> Option<Answer> {
         | HttpFault::NoLocation => return None,
     };
     Some(Box::pin(std::future::ready(response)))
+}
+
+/// A refusal with this status.
+pub(super) fn refused(status: u16) -> Option<Answer> {
+    before(&HttpFault::status(status))
 }
 
 fn status(status: u16, code: Option<&str>, retry_after: Option<u32>) -> Response {

@@ -5,6 +5,7 @@ mod body;
 mod calls;
 mod faulty;
 mod secrets;
+mod upgrade;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,7 +17,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use serde_json::Value;
 use tokio::sync::broadcast;
 
@@ -82,6 +83,7 @@ impl Shared {
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
+        .route("/v1/realtime", get(upgrade::create))
         .route("/v1/realtime/calls", post(calls::create))
         .route("/v1/realtime/calls/{id}/hangup", post(calls::hangup))
         .route("/v1/realtime/client_secrets", post(secrets::create))

@@ -24,6 +24,8 @@ impl Peer {
                     self.parts.log.server_event(age, event);
                     self.queue(text);
                 }
+                // Sound is RTP here.
+                Output::Sound(..) => {}
                 Output::Raw(text) => {
                     self.parts.log.server_event(age, Value::String(text.clone()));
                     self.queue(text);

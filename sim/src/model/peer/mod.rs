@@ -189,7 +189,8 @@ impl Peer {
     }
 
     fn is_silent(&self, now: Instant) -> bool {
-        self.parts.faults.silent_after.is_some_and(|after| self.age(now) >= after)
+        let faults = &self.parts.faults;
+        faults.udp_blocked || faults.silent_after.is_some_and(|after| self.age(now) >= after)
     }
 
     fn read(&mut self) {

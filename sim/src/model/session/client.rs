@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::respond::Cause;
 use super::{Output, Session};
 use crate::model::conversation::not_found;
+use crate::model::record::{Note, Transport};
 use crate::model::refusal::Refusal;
 use crate::model::schema::{Field, Shape, may, must, or_null};
 use crate::model::settings;
@@ -85,7 +86,8 @@ impl Session {
         match kind {
             "session.update" => self.update_session(&event["session"], now)?,
             "input_audio_buffer.append" => {
-                // Over WebRTC the sound is RTP; the event is in the schema and is not acknowledged.
+                // Over WebRTC the sound is RTP; the event is in the schema and is not acknowledged. Over a WebSocket only what is no sound
+                // comes here.
                 if base64_simd::STANDARD.decode_to_vec(text("audio")).is_err() {
                     let message = "Invalid 'audio'. Expected base64-encoded audio bytes.";
                     return Err(Refusal::new("invalid_value", message, Some("audio")));
@@ -115,6 +117,10 @@ impl Session {
             }
             "response.create" => self.create_response(&event["response"], Cause::Client, now)?,
             "response.cancel" => self.cancel_by_client(event["response_id"].as_str(), now)?,
+            "output_audio_buffer.clear" if self.setup.transport == Transport::WebSocket => {
+                let message = "output_audio_buffer.clear is only supported over WebRTC and SIP.";
+                return Err(Refusal::new("invalid_event", message, Some("type")));
+            }
             "output_audio_buffer.clear" => self.clear_output(now),
             _ => unreachable!("the table of events has been checked against"),
         }
@@ -172,7 +178,7 @@ impl Session {
     }
 
     fn truncate_by_client(&mut self, id: &str, audio_end_ms: u64, now: Duration) -> Result<(), Refusal> {
-        if !self.setup.unverified.client_truncate {
+        if self.setup.transport == Transport::WebRtc && !self.setup.unverified.client_truncate {
             let message = "Only model output audio messages can be truncated";
             return Err(Refusal::new("unsupported_content_type", message, None));
         }
@@ -183,6 +189,7 @@ impl Session {
             }
         }
         self.conversation.truncate(id, audio_end_ms)?;
+        self.note(Note::Truncated { item_id: id.to_owned(), audio_end_ms: audio_end_ms as u32 });
         self.send(
             "conversation.item.truncated",
             json!({"item_id": id, "content_index": 0, "audio_end_ms": audio_end_ms}),

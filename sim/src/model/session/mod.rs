@@ -5,6 +5,7 @@
 mod client;
 mod play;
 mod respond;
+pub(super) mod sound;
 mod steps;
 mod turn;
 
@@ -24,7 +25,7 @@ use super::conversation::Conversation;
 use super::faults::EventFaults;
 use super::ids::Ids;
 use super::output::OutputBuffer;
-use super::record::Note;
+use super::record::{Note, Transport};
 use super::refusal::Refusal;
 use super::settings::Settings;
 use super::sound::Plan;
@@ -39,6 +40,8 @@ const MAX_WAITING: usize = 65_536;
 pub(crate) enum Output {
     /// An event for the data channel.
     Event(Value),
+    /// Sound for the WebSocket, in a delta of this many milliseconds.
+    Sound(Value, u32),
     /// A message that is no event at all.
     Raw(String),
     /// For the record.
@@ -49,6 +52,7 @@ pub(crate) enum Output {
 
 /// What a session is made of.
 pub(crate) struct Setup {
+    pub(crate) transport: Transport,
     pub(crate) settings: Settings,
     pub(crate) plan: Arc<Plan>,
     pub(crate) timing: Timing,
@@ -209,6 +213,11 @@ impl Session {
 
     /// Sends an event with an id of its own.
     fn send(&mut self, kind: &str, fields: Value) {
+        let event = self.event(kind, fields);
+        self.put(Output::Event(event));
+    }
+
+    fn event(&mut self, kind: &str, fields: Value) -> Value {
         let mut event = json!({"type": kind, "event_id": self.ids.of("event")});
         for (name, value) in fields.as_object().into_iter().flatten() {
             event[name] = value.clone();
@@ -219,7 +228,7 @@ impl Session {
         if self.setup.faults.unknown {
             event["x_unknown_field"] = json!({"nested": [1, null, "text"]});
         }
-        self.put(Output::Event(event));
+        event
     }
 
     fn refuse(&mut self, refusal: &Refusal, client_event_id: Option<&str>) {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Session;
 use super::steps::Step;
 use crate::model::conversation::not_found;
+use crate::model::record::Transport;
 use crate::model::refusal::Refusal;
 use crate::model::sound::Spoken;
 use crate::model::unverified::RateLimits;
@@ -135,6 +136,9 @@ impl Session {
                     let words: Vec<String> = spoken.text.split_inclusive(' ').map(str::to_owned).collect();
                     let whole = Duration::from_millis(spoken.sound.duration_ms().into()).div_f64(speed);
                     let step = whole / words.len().max(1) as u32;
+                    if self.setup.transport == Transport::WebSocket {
+                        self.plan_sound(&response.id, part, &spoken.sound, at);
+                    }
                     (words, step)
                 }
                 Part::Text { text, .. } => (text.split_inclusive(' ').map(str::to_owned).collect(), DELTA),
@@ -245,7 +249,8 @@ impl Session {
                "output": response.output, "conversation_id": conversation,
                "output_modalities": response.modalities,
                "max_output_tokens": self.settings.value()["max_output_tokens"],
-               "audio": {"output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": response.voice}},
+               "audio": {"output": {"format": self.settings.value()["audio"]["output"]["format"],
+                                    "voice": response.voice}},
                "usage": usage, "metadata": response.metadata})
     }
 

@@ -1,5 +1,6 @@
 //! What a session does at a later time.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use super::Session;
 use super::respond::Part;
 use crate::model::conversation::item;
 use crate::model::output::Utterance;
-use crate::model::record::Note;
+use crate::model::record::{Note, Transport};
 
 /// One entry of the agenda.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +45,12 @@ pub(super) enum Step {
         response: String,
         part: usize,
     },
+    /// Frames of a part's sound, as one delta.
+    Sound {
+        response: String,
+        part: usize,
+        frames: Range<usize>,
+    },
     Finish {
         response: String,
     },
@@ -60,6 +67,7 @@ impl Step {
             Self::Begin { response, .. }
             | Self::Delta { response, .. }
             | Self::End { response, .. }
+            | Self::Sound { response, .. }
             | Self::Finish { response }
             | Self::Fail { response, .. } => Some(response),
             _ => None,
@@ -107,6 +115,7 @@ impl Session {
             Step::Begin { response, part } => self.begin(&response, part, now),
             Step::Delta { response, part, delta } => self.delta(&response, part, &delta),
             Step::End { response, part } => self.end(&response, part, "completed"),
+            Step::Sound { response, part, frames } => self.speak(&response, part, frames),
             Step::Finish { response } => self.finish(&response, "completed", Value::Null, now),
             Step::Fail { response, code } => {
                 let error =
@@ -117,7 +126,7 @@ impl Session {
     }
 
     /// The response of this id, with the index it has now.
-    fn index(&self, response: &str) -> Option<usize> {
+    pub(super) fn index(&self, response: &str) -> Option<usize> {
         self.responses.iter().position(|r| r.id == response)
     }
 
@@ -150,6 +159,10 @@ impl Session {
             });
             if muted || sound.frames.is_empty() {
                 return self.note(Note::ReplyEnded { item_id, played_ms: 0, truncated: muted });
+            }
+            if self.setup.transport == Transport::WebSocket {
+                // The deltas are on the agenda; the client plays them.
+                return;
             }
             self.output.push(Utterance {
                 response_id: id.to_owned(),
@@ -201,6 +214,7 @@ impl Session {
             "response.output_item.done",
             json!({"response_id": id, "output_index": part, "item": whole}),
         );
+        self.spoken(&part_value, status);
         if !in_conversation {
             return;
         }
@@ -209,6 +223,7 @@ impl Session {
             item.value = whole.clone();
             if let Part::Speech { spoken, .. } = &part_value
                 && !muted
+                && self.setup.transport == Transport::WebRtc
             {
                 item.audio_ms = spoken.sound.duration_ms();
             }

@@ -2,6 +2,7 @@
 
 mod client;
 mod course;
+mod socket;
 mod turns;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::model::codec::Codec;
 use crate::model::config::{Delay, Timing};
 use crate::model::faults::EventFaults;
 use crate::model::output::Beat;
-use crate::model::record::Note;
+use crate::model::record::{Note, Transport};
 use crate::model::settings::Settings;
 use crate::model::sound::{Plan, Prepared, Sound, Spoken};
 use crate::model::unverified::Unverified;
@@ -80,6 +81,10 @@ fn talk_with(request: Value, unverified: Unverified, faults: EventFaults) -> Tal
 
 /// A session whose data channel is not open yet.
 fn closed(request: &Value, unverified: Unverified, faults: EventFaults) -> Talk {
+    closed_over(Transport::WebRtc, request, unverified, faults)
+}
+
+fn closed_over(transport: Transport, request: &Value, unverified: Unverified, faults: EventFaults) -> Talk {
     let settings = Settings::new(request, &unverified).expect("a good session");
     let timing = Timing {
         first_audio: Delay::Fixed(Duration::from_millis(200)),
@@ -87,6 +92,7 @@ fn closed(request: &Value, unverified: Unverified, faults: EventFaults) -> Talk 
         transcription: Duration::from_millis(300),
     };
     let session = Session::new(Setup {
+        transport,
         settings,
         plan: Arc::new(plan()),
         timing,
@@ -114,7 +120,7 @@ impl Talk {
     fn drain(&mut self) {
         while let Some(output) = self.session.poll() {
             match output {
-                Output::Event(event) => self.events.push(event),
+                Output::Event(event) | Output::Sound(event, _) => self.events.push(event),
                 Output::Note(note) => self.notes.push(note),
                 Output::Raw(text) => self.events.push(Value::String(text)),
                 Output::Expired => self.expired = true,

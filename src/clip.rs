@@ -23,15 +23,6 @@ const TONE_LEVEL: f64 = 0.25;
 const COLUMNS: [f64; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
 const ROWS: [(f64, &str); 4] = [(697.0, "123A"), (770.0, "456B"), (852.0, "789C"), (941.0, "*0#D")];
 
-/// Which recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clip {
-    /// The agent's greeting.
-    Greeting,
-    /// That it takes a moment.
-    Wait,
-}
-
 /// Why a recording cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClipError {

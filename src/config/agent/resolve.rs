@@ -1,0 +1,107 @@
+//! From an agent's table to an agent.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::resolve::{ConfigError, value_error};
+use super::super::{raw, tool};
+use super::{Agent, Key, Recording};
+use crate::clip;
+
+const DEFAULT_MODEL: &str = "gpt-realtime-2.1";
+const DEFAULT_VOICE: &str = "marin";
+const DEFAULT_TRANSCRIPTION: &str = "gpt-realtime-whisper";
+/// Silence before ARIA asks whether the caller is still there, seconds.
+const DEFAULT_IDLE_SECONDS: u64 = 15;
+/// Longest text of an agent, bytes: OpenAI's instructions and ours have to fit one event with the tools.
+const MAX_TEXT_BYTES: usize = 32 * 1024;
+
+/// The agent of a table. `environment` is where its tools' secrets come from, `denied` are prefixes of numbers that no tool may reach.
+pub fn resolve(
+    name: String,
+    typed: raw::Agent,
+    environment: &BTreeMap<String, String>,
+    denied: &[String],
+) -> Result<Agent, ConfigError> {
+    let field = |part: &str| format!("agents.{name}.{part}");
+    for (part, text) in [
+        ("instructions", &typed.instructions),
+        ("greeting", &typed.greeting),
+        ("greeting_text", &typed.greeting_text),
+        ("voicemail", &typed.voicemail),
+    ] {
+        if text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
+            let size = format!("{} bytes", text.as_ref().map_or(0, String::len));
+            return Err(value_error(field(part), size, format!("at most {MAX_TEXT_BYTES} bytes")));
+        }
+    }
+    if typed.greeting_audio.is_some() != typed.greeting_text.is_some() {
+        let allowed = "together with the other one: the model is told what the recording says";
+        return Err(value_error(field("greeting_audio / greeting_text"), "", allowed));
+    }
+    let recording = |part: &str, path: Option<PathBuf>, text: Option<String>| match path {
+        None => Ok(None),
+        Some(path) => match clip::load(&path) {
+            Ok(sound) => Ok(Some(Recording { path, sound, text: text.unwrap_or_default() })),
+            Err(error) => Err(value_error(field(part), path.display().to_string(), error.to_string())),
+        },
+    };
+    if typed.max_call_seconds == Some(0) {
+        return Err(value_error(field("max_call_seconds"), "0", "at least 1"));
+    }
+    let mut keys = Vec::new();
+    for (key, typed) in typed.keys {
+        keys.push(resolve_key(&field("keys"), &key, typed)?);
+    }
+    Ok(Agent {
+        model: typed.model.unwrap_or_else(|| DEFAULT_MODEL.into()),
+        voice: typed.voice.unwrap_or_else(|| DEFAULT_VOICE.into()),
+        instructions: typed.instructions.unwrap_or_default(),
+        greeting: typed.greeting,
+        codec: typed.codec,
+        turn_detection: typed.turn_detection,
+        noise_reduction: typed.noise_reduction,
+        transcription: match typed.transcription.as_deref() {
+            Some("none") => None,
+            Some(model) => Some(model.to_owned()),
+            None => Some(DEFAULT_TRANSCRIPTION.to_owned()),
+        },
+        language: typed.language,
+        reasoning_effort: typed.reasoning_effort,
+        transport: typed.transport,
+        interruption: typed.interruption,
+        recorded_greeting: recording("greeting_audio", typed.greeting_audio, typed.greeting_text)?,
+        wait: recording("wait_audio", typed.wait_audio, None)?,
+        idle: match typed.idle_seconds.unwrap_or(DEFAULT_IDLE_SECONDS) {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds)),
+        },
+        max_call: typed.max_call_seconds.map(Duration::from_secs),
+        voicemail: typed.voicemail,
+        keys,
+        tools: tool::resolve(&name, typed.tools, environment, denied)?,
+        name,
+    })
+}
+
+fn resolve_key(table: &str, key: &str, typed: raw::Key) -> Result<(char, Key), ConfigError> {
+    let mut characters = key.chars();
+    let key = match (characters.next(), characters.next()) {
+        (Some(key @ ('0'..='9' | '*' | '#')), None) => key,
+        _ => return Err(value_error(table, key, "0 to 9, * or #")),
+    };
+    let action = match (typed.say, typed.transfer, typed.hang_up) {
+        (Some(text), None, false) => Key::Say(text),
+        (None, Some(target), false) => Key::Transfer(target),
+        (None, None, true) => Key::HangUp,
+        _ => {
+            return Err(value_error(
+                format!("{table}.{key}"),
+                "",
+                "one of say = \"text\", transfer = \"target\" and hang_up = true",
+            ));
+        }
+    };
+    Ok((key, action))
+}

@@ -13,8 +13,8 @@ pub mod transcript;
 pub use crate::openai::wire::Usage;
 pub use end::CallEnd;
 pub use handle::{
-    AttachError, Attached, CallHandle, Clip, Inbound, MediaBell, MediaClosed, MediaCommand, MediaEvent, Played,
-    mask,
+    AttachError, Attached, CallHandle, Clip, Inbound, MediaBell, MediaClosed, MediaCommand, MediaEvent,
+    Played, mask,
 };
 pub use listening::Listening;
 pub use observe::{CallEvent, Delays, Latency, Progress, Snapshot, Sound, Speaker, Turn};

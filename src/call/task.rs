@@ -21,8 +21,8 @@ use super::{
 };
 use crate::config::{Agent, CodecChoice, Settings};
 use crate::openai::connect::Client;
-use crate::openai::received::Place;
 use crate::openai::leg::{LegCommand, LegEvent, ModelBell, Transport};
+use crate::openai::received::Place;
 use crate::openai::wire;
 use crate::telemetry::audio;
 use crate::tools;

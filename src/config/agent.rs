@@ -1,5 +1,9 @@
 //! An agent: what ARIA is on one number.
 
+mod resolve;
+
+use std::time::Duration;
+
 use serde::Deserialize;
 
 pub(super) use resolve::resolve;
@@ -146,7 +150,9 @@ impl TurnDetection {
     /// Silence that ends a turn, as far as it is known.
     pub fn silence(&self) -> Duration {
         match self {
-            Self::ServerVad { silence_duration_ms, .. } => Duration::from_millis(u64::from(*silence_duration_ms)),
+            Self::ServerVad { silence_duration_ms, .. } => {
+                Duration::from_millis(u64::from(*silence_duration_ms))
+            }
             // It depends on what is said; this is where most turns end.
             Self::SemanticVad { .. } => Duration::from_millis(u64::from(default_silence_ms())),
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::agent::{Interruption, Transport, CodecChoice, NoiseReduction, ReasoningEffort, TurnDetection};
+use super::agent::{CodecChoice, Interruption, NoiseReduction, ReasoningEffort, Transport, TurnDetection};
 use super::tool::typed::Tool;
 
 /// The whole file.

@@ -5,12 +5,12 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::{Agent, NoiseReduction, TurnDetection};
+use crate::config::{Agent, Interruption, NoiseReduction, TurnDetection};
 
 /// The session of one agent, with the entries of `tools`.
 pub fn settings(agent: &Agent, tools: Vec<Value>) -> Value {
     let mut input = Map::new();
-    input.insert("turn_detection".into(), turn_detection(&agent.turn_detection));
+    input.insert("turn_detection".into(), turn_detection(&agent.turn_detection, agent.interruption));
     if let Some(kind) = agent.noise_reduction {
         input.insert("noise_reduction".into(), noise_reduction(kind));
     }
@@ -43,22 +43,24 @@ pub fn settings(agent: &Agent, tools: Vec<Value>) -> Value {
     session
 }
 
-fn turn_detection(kind: &TurnDetection) -> Value {
-    // The server makes the response at the end of a turn and cancels it when the caller speaks: it owns the playout buffer.
+fn turn_detection(kind: &TurnDetection, interruption: Interruption) -> Value {
+    // The server makes the response at the end of a turn and cancels it when the caller speaks: it owns the playout buffer. Where not
+    // every sound of the caller's may do that, the bridge decides, and asks for each response itself.
+    let by_server = interruption == Interruption::Always;
     match kind {
         TurnDetection::ServerVad { threshold, prefix_padding_ms, silence_duration_ms } => json!({
             "type": "server_vad",
             "threshold": threshold,
             "prefix_padding_ms": prefix_padding_ms,
             "silence_duration_ms": silence_duration_ms,
-            "create_response": true,
-            "interrupt_response": true,
+            "create_response": by_server,
+            "interrupt_response": by_server,
         }),
         TurnDetection::SemanticVad { eagerness } => json!({
             "type": "semantic_vad",
             "eagerness": eagerness,
-            "create_response": true,
-            "interrupt_response": true,
+            "create_response": by_server,
+            "interrupt_response": by_server,
         }),
     }
 }

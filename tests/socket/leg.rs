@@ -7,7 +7,7 @@ use std::time::Duration;
 use aria_bridge::config::{OpenAiSettings, Secret};
 use aria_bridge::openai::connect::{Client, ConnectError};
 use aria_bridge::openai::leg::{self, LegCommand, LegEvent, ModelBell, Opened, Transport};
-use pipeline::{AgeHistogram, ModelCodec};
+use pipeline::ModelCodec;
 use serde_json::{Value, json};
 use sim::model::{End, Faults, MediaFaults, ModelConfig, ModelServer};
 use tokio::sync::mpsc;
@@ -34,7 +34,8 @@ fn run(leg: Opened) -> Running {
     let (events_in, events) = mpsc::channel(leg::EVENT_QUEUE);
     tokio::spawn(leg.run(
         Arc::new(ModelBell::default()),
-        Arc::new(AgeHistogram::new()),
+        Arc::default(),
+        Arc::default(),
         commands_out,
         events_in,
     ));

@@ -12,8 +12,8 @@ use super::{Call, offered};
 use crate::call::CallEnd;
 use crate::call::session::Input;
 use crate::openai::connect::ConnectError;
-use crate::openai::received::Received;
 use crate::openai::leg::{self, LegCommand, LegEvent, Opened, Transport};
+use crate::openai::received::Received;
 use crate::openai::session;
 
 /// Asking for a session, and whether it is still wanted.
@@ -52,9 +52,10 @@ impl Call {
         let wanted = Arc::new(AtomicBool::new(true));
         let asked = Arc::clone(&wanted);
         let transport = self.agent.transport;
-        let task = tokio::spawn(async move {
-            leg::open(&client, &settings, &caller, codecs, transport, &asked).await
-        });
+        let task =
+            tokio::spawn(
+                async move { leg::open(&client, &settings, &caller, codecs, transport, &asked).await },
+            );
         if let Some(old) = self.dial.replace(Dial { task, wanted }) {
             old.abandon();
         }

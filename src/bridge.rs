@@ -8,9 +8,10 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::{Memory, Priority, WorkerLoad, Workers, WorkersConfig};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::call::{Inbound, task};
-use crate::config::{Secret, Settings, is_loopback};
+use crate::config::{LOOK_EVERY, Live, Secret, Settings, Sources, Watch, is_loopback};
 use crate::hosting::{Line, Registry, Switchboard, drain};
 use crate::openai::connect::Client;
 use crate::{http, tools, twilio};
@@ -97,9 +98,10 @@ impl Bridge {
             workers: Arc::new(workers),
             twilio: twilio::rest::Client::new(&settings.twilio),
             tools: tools::Runner::new(&settings).map_err(StartError::Client)?,
-            settings: Arc::new(settings),
+            settings: Live::new(settings),
         });
-        let app = Arc::new(http::App::new(&deps.settings, Arc::new(Calls(Arc::clone(&deps))), prometheus));
+        let app =
+            Arc::new(http::App::new(&deps.settings.now(), Arc::new(Calls(Arc::clone(&deps))), prometheus));
         Ok(Self { listener, app, deps })
     }
 
@@ -138,12 +140,46 @@ impl Bridge {
         self.deps.workers.load().into_iter().map(place).collect::<Vec<_>>().join("; ")
     }
 
+    /// Puts the configuration in force for new calls whenever it is `asked` for or the file has changed. A wrong one is told and changes
+    /// nothing. To be spawned beside [`serve`](Self::serve).
+    pub fn reload(
+        &self,
+        sources: Sources,
+        mut asked: mpsc::Receiver<()>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let deps = Arc::clone(&self.deps);
+        let mut watch = Watch::new(&sources);
+        async move {
+            loop {
+                tokio::select! {
+                    Some(()) = asked.recv() => {}
+                    () = tokio::time::sleep(LOOK_EVERY) => if !watch.changed() { continue },
+                }
+                let outcome = match deps.settings.reload(&sources) {
+                    Ok(fixed) => {
+                        deps.tools.prepare(&deps.settings.now());
+                        if !fixed.is_empty() {
+                            tracing::warn!(fields = ?fixed, "these settings have changed and wait for a restart");
+                        }
+                        tracing::info!("the configuration was read anew; new calls go by it");
+                        "done"
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "the configuration is wrong; the old one stays in force");
+                        "refused"
+                    }
+                };
+                metrics::counter!("aria_reloads_total", "outcome" => outcome).increment(1);
+            }
+        }
+    }
+
     /// Serves until `stop` resolves; then no call is admitted any more and living ones have their time to end. When `hurry` resolves
     /// they are ended at once.
     pub async fn serve(self, stop: impl Future, hurry: impl Future) -> std::io::Result<()> {
         // Who calls meanwhile waits in the listener's queue.
         self.deps.tools.settled().await;
-        let limit: Duration = self.deps.settings.limits.drain;
+        let limit: Duration = self.deps.settings.now().limits.drain;
         let registry = Arc::clone(&self.app.registry);
         http::serve(self.listener, self.app, async move { drain::drain(&registry, limit, stop, hurry).await })
             .await

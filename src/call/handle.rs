@@ -8,6 +8,7 @@ use pipeline::{AgeHistogram, Bell, CallStats, MediaPort};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 use super::{CallEnd, CallEvent, Dialed, Listening, Onward, Snapshot};
+use crate::config::variables::Values;
 use crate::twilio::wire::Start;
 
 /// Requests waiting at a call's task. One attach and a few ends ever come.
@@ -26,6 +27,10 @@ pub struct Inbound {
     pub from: String,
     /// The number that was called.
     pub to: String,
+    /// The agent that was chosen for it; `None`: the number decides.
+    pub agent: Option<String>,
+    /// What its texts are filled with besides.
+    pub variables: Values,
     /// When the webhook arrived.
     pub at: Instant,
 }

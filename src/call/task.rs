@@ -19,7 +19,7 @@ use super::{
     AttachError, Attached, CallEnd, CallHandle, Delays, Inbound, Listening, MediaBell, MediaCommand,
     MediaEvent, Snapshot, Sound,
 };
-use crate::config::{Agent, CodecChoice, Settings};
+use crate::config::{Agent, CodecChoice, Live, Settings};
 use crate::openai::connect::Client;
 use crate::openai::leg::{LegCommand, LegEvent, ModelBell, Transport};
 use crate::openai::received::Place;
@@ -40,7 +40,7 @@ const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
 /// What every call needs.
 pub struct Deps {
     /// What the bridge was told.
-    pub settings: Arc<Settings>,
+    pub settings: Live,
     /// OpenAI over HTTP.
     pub model: Client,
     /// The audio threads.
@@ -53,7 +53,12 @@ pub struct Deps {
 
 /// Starts a call: the session is asked for at once, so that it is up before the stream's `start`.
 pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
-    let agent = deps.settings.agent_for(&inbound.to);
+    let settings = deps.settings.now();
+    let agent = match &inbound.agent {
+        Some(name) => settings.agent(name),
+        None => settings.agent_for(&inbound.to),
+    };
+    let agent = Arc::new(agent.filled(&inbound.from, &inbound.to, &inbound.variables));
     let (requests_in, requests) = mpsc::channel(REQUEST_QUEUE);
     let snapshot = Snapshot {
         call_sid: inbound.call_sid.clone(),
@@ -81,7 +86,7 @@ pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
         ended: watch::Sender::new(None),
         released: watch::Sender::new(false),
     }));
-    let call = Call::new(handle.clone(), agent, Arc::clone(deps));
+    let call = Call::new(handle.clone(), agent, settings, Arc::clone(deps));
     let running = tokio::spawn(call.run(requests));
     // A defect in one call must leave a reason behind and no other call may notice.
     let guarded = handle.clone();
@@ -109,6 +114,8 @@ struct Call {
     handle: CallHandle,
     deps: Arc<Deps>,
     agent: Arc<Agent>,
+    /// Those in force when it began.
+    settings: Arc<Settings>,
     session: Session,
     /// What the model may do in this call.
     desk: tools::Desk,
@@ -135,15 +142,16 @@ struct Call {
 }
 
 impl Call {
-    fn new(handle: CallHandle, agent: Arc<Agent>, deps: Arc<Deps>) -> Self {
+    fn new(handle: CallHandle, agent: Arc<Agent>, settings: Arc<Settings>, deps: Arc<Deps>) -> Self {
         metrics::gauge!("aria_calls").increment(1.0);
         let began = handle.inbound().at;
         Self {
-            session: Session::new(began, actions::manner(&agent, &deps.settings)),
+            session: Session::new(began, actions::manner(&agent, &settings)),
             desk: deps.tools.desk(Arc::clone(&agent), &handle.inbound().from, &handle.inbound().to),
             handle,
             deps,
             agent,
+            settings,
             dial: None,
             link: None,
             next: None,
@@ -312,7 +320,7 @@ impl Call {
         if self.media_events.is_some() {
             return Err(AttachError::Busy);
         }
-        let audio = &self.deps.settings.audio;
+        let audio = &self.settings.audio;
         let config = CallConfig {
             media: start.media_format.audio().ok_or(AttachError::Format)?,
             codec: self.codec.unwrap_or(offered(self.agent.codec)[0]),

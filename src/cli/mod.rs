@@ -4,6 +4,7 @@ mod call;
 mod check;
 mod demo;
 mod desk;
+mod init;
 mod load;
 mod model;
 mod serve;
@@ -37,6 +38,8 @@ enum Command {
     Model(model::Arguments),
     /// Runs the simulated customer system and calendar alone, for tools to call.
     Desk(desk::Arguments),
+    /// Writes a commented configuration file.
+    Init(init::Arguments),
     /// Validates a configuration without starting.
     Check(check::Arguments),
 }
@@ -51,7 +54,11 @@ struct ConfigArgument {
 
 impl ConfigArgument {
     fn load(&self) -> Result<Settings, ConfigError> {
-        aria_bridge::config::load(&Sources::from_process(self.config.clone()))
+        aria_bridge::config::load(&self.sources())
+    }
+
+    fn sources(&self) -> Sources {
+        Sources::from_process(self.config.clone())
     }
 }
 
@@ -96,6 +103,7 @@ pub fn run() -> ExitCode {
             Command::Load(arguments) => load::run(arguments).await,
             Command::Model(arguments) => model::run(arguments).await,
             Command::Desk(arguments) => desk::run(arguments).await,
+            Command::Init(arguments) => init::run(&arguments),
             Command::Check(arguments) => check::run(&arguments),
         }
     });

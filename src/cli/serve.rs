@@ -5,6 +5,7 @@ use aria_bridge::bridge::{Bridge, admissible, listen};
 use aria_bridge::hosting::drain::Signals;
 use aria_bridge::telemetry;
 use sim::model::{ModelConfig, ModelServer};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigArgument, Failure};
 
@@ -39,6 +40,15 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let address = bridge.address().context("listening socket")?;
     tracing::info!(%address, %public_url, audio = %bridge.audio_threads(), "ARIA is listening");
     println!("listening on http://{address}");
+    let mut hangups = signal(SignalKind::hangup()).context("cannot listen for signals")?;
+    let (asks, asked) = tokio::sync::mpsc::channel::<()>(1);
+    tokio::spawn(async move {
+        // Several at once are one.
+        while hangups.recv().await.is_some() {
+            let _ = asks.try_send(());
+        }
+    });
+    let _reloading = tokio::spawn(bridge.reload(arguments.config.sources(), asked));
     bridge
         .serve(signals.next(), async {
             // The first signal begins the drain, the second one hurries it.

@@ -5,10 +5,12 @@ mod resolve;
 use std::time::Duration;
 
 use serde::Deserialize;
+use time::{OffsetDateTime, UtcOffset};
 
 pub(super) use resolve::resolve;
 
-use super::Tool;
+use super::variables::{self, Values};
+use super::{Builtin, E164, Tool, ToolAction};
 
 /// A persona and its settings, ready to use.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,8 +53,43 @@ pub struct Agent {
     pub voicemail: Option<String>,
     /// What keys do before the model hears of them.
     pub keys: Vec<(char, Key)>,
+    /// The clock that `{{time}}` and `{{date}}` show.
+    pub utc_offset: UtcOffset,
     /// What the model may call.
     pub tools: Vec<Tool>,
+}
+
+/// The number behind a name of a list of people to whom callers are put through.
+fn transfer_target<'a>(tools: &'a [Tool], name: &str) -> Option<&'a E164> {
+    tools.iter().find_map(|tool| match &tool.action {
+        ToolAction::Builtin(Builtin::TransferCall { targets, .. }) => targets.get(name),
+        _ => None,
+    })
+}
+
+impl Agent {
+    /// Whom callers may be put through to by this name: a target of the agent's `transfer_call` tool.
+    pub fn transfer_target(&self, name: &str) -> Option<&E164> {
+        transfer_target(&self.tools, name)
+    }
+
+    /// The agent as it is in one call: its texts with their variables filled in. `more` are the call's own.
+    pub fn filled(&self, caller: &str, called: &str, more: &Values) -> Self {
+        let values =
+            variables::values(&self.name, caller, called, OffsetDateTime::now_utc(), self.utc_offset, more);
+        let fill = |text: &Option<String>| text.as_ref().map(|text| variables::fill(text, &values));
+        let mut recorded_greeting = self.recorded_greeting.clone();
+        if let Some(recording) = &mut recorded_greeting {
+            recording.text = variables::fill(&recording.text, &values);
+        }
+        Self {
+            instructions: variables::fill(&self.instructions, &values),
+            greeting: fill(&self.greeting),
+            voicemail: fill(&self.voicemail),
+            recorded_greeting,
+            ..self.clone()
+        }
+    }
 }
 
 /// How to reach the model.

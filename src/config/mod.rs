@@ -4,14 +4,19 @@
 
 mod agent;
 mod e164;
+mod live;
+mod overlay;
+mod place;
 mod raw;
 mod resolve;
 mod secret;
+mod template;
 mod tool;
+pub mod variables;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +27,17 @@ pub use agent::{
     TurnDetection,
 };
 pub use e164::{E164, NotE164};
+pub use live::{LOOK_EVERY, Live, Watch};
 pub use resolve::{ConfigError, load};
 pub use secret::Secret;
+pub use template::TEMPLATE;
 pub use tool::{
     Builtin, Endpoint, HttpMethod, HttpTool, KEYS_AT_ONCE, MAX_ANSWER_BYTES, McpLink, McpServer, Schema,
     Tool, ToolAction, Unfilled,
 };
+
+/// The file that is read if none is named.
+const DEFAULT_FILE: &str = "aria.toml";
 
 /// Everything the bridge was told.
 #[derive(Debug, Clone)]
@@ -52,7 +62,7 @@ pub struct Settings {
     pub tool_denied_prefixes: Vec<String>,
     /// Agents by name; `default` is always there.
     pub agents: BTreeMap<String, Arc<Agent>>,
-    /// Phone number (E.164) to agent name.
+    /// Phone number (E.164), or the beginning of one and `*`, to agent name.
     pub numbers: BTreeMap<String, String>,
 }
 
@@ -125,9 +135,17 @@ impl Default for AudioSettings {
 }
 
 impl Settings {
-    /// The agent that answers `number`: its own row, else `default`.
+    /// The agent that answers `number`: that of its own row, else of the longest prefix (`"+1555*"`), else `default`.
     pub fn agent_for(&self, number: &str) -> Arc<Agent> {
-        let name = self.numbers.get(number).map_or("default", String::as_str);
+        let prefixes = self.numbers.iter().filter_map(|(row, agent)| Some((row.strip_suffix('*')?, agent)));
+        let longest =
+            prefixes.filter(|(prefix, _)| number.starts_with(prefix)).max_by_key(|(prefix, _)| prefix.len());
+        let name = self.numbers.get(number).or(longest.map(|(_, agent)| agent));
+        self.agent(name.map_or("default", String::as_str))
+    }
+
+    /// The agent of this name, else `default`.
+    pub fn agent(&self, name: &str) -> Arc<Agent> {
         self.agents
             .get(name)
             .or_else(|| self.agents.get("default"))
@@ -166,5 +184,14 @@ impl Sources {
     /// The process's own environment.
     pub fn from_process(file: Option<PathBuf>) -> Self {
         Self { file, text: None, environment: std::env::vars().collect() }
+    }
+
+    /// The file that is read, if any is.
+    pub fn path(&self) -> Option<PathBuf> {
+        if self.text.is_some() {
+            return None;
+        }
+        let named = self.file.clone().or_else(|| self.environment.get("ARIA_CONFIG").map(PathBuf::from));
+        named.or_else(|| Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)))
     }
 }

@@ -106,6 +106,8 @@ pub struct Agent {
     pub max_call_seconds: Option<u64>,
     pub voicemail: Option<String>,
     pub keys: BTreeMap<String, Key>,
+    pub variables: Vec<String>,
+    pub utc_offset: Option<String>,
     pub tools: Vec<Tool>,
 }
 

@@ -1,17 +1,20 @@
 //! From what was typed to what is used.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize as _;
 use url::Url;
 
 use super::agent;
-use super::{AudioSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings, raw, tool};
+use super::{
+    AudioSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings, overlay, place, raw,
+    tool,
+};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
-const DEFAULT_FILE: &str = "aria.toml";
 
 /// What is wrong with the configuration, and where.
 #[derive(Debug, thiserror::Error)]
@@ -25,16 +28,20 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not TOML, or has an unknown or ill-typed field. The text names line, column and what is allowed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{meant}", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
+        /// The nearest known name, in a sentence.
+        meant: String,
         /// Line, column, field and what was expected.
         source: Box<toml::de::Error>,
     },
     /// A value is out of range.
-    #[error("{field}: {value:?} is not allowed: {allowed}")]
+    #[error("{}{field}: {value:?} is not allowed: {allowed}", at.as_deref().unwrap_or_default())]
     Value {
+        /// File and line, where there is one.
+        at: Option<String>,
         /// The field, as typed in the file or named in the environment.
         field: String,
         /// What was given. Never a secret.
@@ -55,12 +62,19 @@ pub(super) fn value_error(
     value: impl Into<String>,
     allowed: impl Into<String>,
 ) -> ConfigError {
-    ConfigError::Value { field: field.into(), value: value.into(), allowed: allowed.into() }
+    ConfigError::Value { at: None, field: field.into(), value: value.into(), allowed: allowed.into() }
 }
 
-/// Reads the file and the environment. Fails on the first thing that is wrong, naming it.
+/// Reads the file and the environment. Fails on the first thing that is wrong, naming it and its line.
 pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
-    let file = read(sources)?;
+    let (file, typed) = read(sources)?;
+    resolve(file, sources).map_err(|error| match &typed {
+        Some(typed) => typed.located(error),
+        None => error,
+    })
+}
+
+fn resolve(file: raw::File, sources: &Sources) -> Result<Settings, ConfigError> {
     let env = |name: &str| sources.environment.get(name).map(String::as_str).filter(|v| !v.is_empty());
     let secret = |name: &str| env(name).map(Secret::new);
 
@@ -91,12 +105,20 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     }
     for (number, agent) in &file.numbers {
         if !agents.contains_key(agent) {
-            let known = agents.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let names = || agents.keys().map(String::as_str);
+            let known = names().collect::<Vec<_>>().join(", ");
+            let meant =
+                place::nearest(agent, names()).map_or_else(String::new, |n| format!("; did you mean {n}?"));
             return Err(value_error(
                 format!("numbers.{number:?}"),
                 agent,
-                format!("one of the agents: {known}"),
+                format!("one of the agents: {known}{meant}"),
             ));
+        }
+        let digits = number.strip_suffix('*').unwrap_or(number).strip_prefix('+').unwrap_or("-");
+        if !digits.bytes().all(|b| b.is_ascii_digit()) || digits.len() > 15 {
+            let allowed = "a number such as +15551230000, or the beginning of some such as +1555*";
+            return Err(value_error(format!("numbers.{number:?}"), number, allowed));
         }
     }
 
@@ -123,22 +145,66 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     })
 }
 
-fn read(sources: &Sources) -> Result<raw::File, ConfigError> {
-    if let Some(text) = &sources.text {
-        return toml::from_str(text).map_err(|source| ConfigError::Syntax {
-            path: PathBuf::from("(text)"),
-            source: Box::new(source),
-        });
-    }
-    let named = sources.file.clone().or_else(|| sources.environment.get("ARIA_CONFIG").map(PathBuf::from));
-    let path = match named {
-        Some(path) => path,
-        None if Path::new(DEFAULT_FILE).exists() => PathBuf::from(DEFAULT_FILE),
-        None => return Ok(raw::File::default()),
+/// What was typed: the file, and over it what the environment says of its fields.
+fn read(sources: &Sources) -> Result<(raw::File, Option<Typed>), ConfigError> {
+    let typed = match (&sources.text, sources.path()) {
+        (Some(text), _) => Some(Typed { path: PathBuf::from("(text)"), text: text.clone() }),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
+            Some(Typed { path, text })
+        }
+        (None, None) => None,
     };
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
-    toml::from_str(&text).map_err(|source| ConfigError::Syntax { path, source: Box::new(source) })
+    let file = match &typed {
+        Some(typed) => toml::from_str(&typed.text).map_err(|source| typed.syntax(source))?,
+        None => raw::File::default(),
+    };
+    let fields = overlay::fields(&sources.environment);
+    if fields.is_empty() {
+        return Ok((file, typed));
+    }
+    let mut table: toml::Table =
+        typed.as_ref().map_or_else(|| Ok(toml::Table::new()), |typed| typed.text.parse()).unwrap_or_default();
+    for (name, path, value) in fields {
+        overlay::set(&mut table, &path, value.clone());
+        // One by one, so that an error can be laid at a variable's door.
+        if let Err(source) = raw::File::deserialize(table.clone()) {
+            let meant = place::meant(source.message()).map_or_else(String::new, |meant| format!("; {meant}"));
+            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            return Err(value_error(name, shown, format!("{}{meant}", source.message())));
+        }
+    }
+    let file = raw::File::deserialize(table).map_err(|source| {
+        let path = PathBuf::from("(environment)");
+        ConfigError::Syntax { path, meant: String::new(), source: Box::new(source) }
+    })?;
+    Ok((file, typed))
+}
+
+/// A file as it was typed.
+struct Typed {
+    path: PathBuf,
+    text: String,
+}
+
+impl Typed {
+    fn syntax(&self, source: toml::de::Error) -> ConfigError {
+        let meant = place::meant(source.message()).map_or_else(String::new, |meant| format!("{meant}\n"));
+        ConfigError::Syntax { path: self.path.clone(), meant, source: Box::new(source) }
+    }
+
+    /// The same error with the line of its field, if it is one of this file's.
+    fn located(&self, error: ConfigError) -> ConfigError {
+        match error {
+            ConfigError::Value { field, value, allowed, at: None } => {
+                let line = place::line(&self.text, field.rsplit(" / ").next().unwrap_or(&field));
+                let at = line.map(|line| format!("{}:{line}: ", self.path.display()));
+                ConfigError::Value { field, value, allowed, at }
+            }
+            other => other,
+        }
+    }
 }
 
 fn web_url(field: &str, text: &str) -> Result<Url, ConfigError> {

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::App;
 use super::webhook::Webhook;
 use crate::call::{CallEnd, Dialed, Inbound};
+use crate::config::variables::Values;
 use crate::hosting::registry::{Admitted, Arrival, Standing};
 use crate::twilio::twiml;
 
@@ -32,6 +33,8 @@ pub(super) async fn inbound(State(app): State<Arc<App>>, hook: Webhook) -> Respo
         account_sid: hook.account_sid.clone(),
         from: party("From"),
         to: party("To"),
+        agent: None,
+        variables: Values::new(),
         at: now,
     };
     let arrival = Arrival {

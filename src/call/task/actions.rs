@@ -66,7 +66,7 @@ impl Call {
                     self.switch(generation, items).await;
                     self.session.handle(Instant::now(), Input::Switched);
                 }
-                Action::TransferTo(_name) => {}
+                Action::TransferTo(name) => self.transfer_to(name),
                 Action::Onward(onward) => self.let_go(onward),
                 Action::Message { to, body } => self.message(to, body),
                 Action::Tell(event) => {
@@ -121,6 +121,14 @@ impl Call {
             let Outcome { output_for_model: output, ok, effect, took } = run.await;
             Input::ToolDone { call_id, name, output, ok, took, effect: effect.map(effect_of) }
         });
+    }
+
+    /// A key asks for a transfer. The configuration has checked that the target is there.
+    fn transfer_to(&mut self, name: String) {
+        if let Some(target) = self.agent.transfer_target(&name) {
+            let onward = Onward { to: target.expose().to_owned(), name, summary: None };
+            self.session.handle(Instant::now(), Input::Transfer(onward));
+        }
     }
 
     /// Closes the stream. Twilio then asks what to do with the call, and is told to put it through.

@@ -4,10 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use time::UtcOffset;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
 use super::super::resolve::{ConfigError, value_error};
-use super::super::{raw, tool};
-use super::{Agent, Key, Recording};
+use super::super::{raw, tool, variables};
+use super::{Agent, Key, Recording, transfer_target};
 use crate::clip;
+
+const OFFSET: &[BorrowedFormatItem<'_>] = format_description!("[offset_hour sign:mandatory]:[offset_minute]");
 
 const DEFAULT_MODEL: &str = "gpt-realtime-2.1";
 const DEFAULT_VOICE: &str = "marin";
@@ -36,6 +42,21 @@ pub fn resolve(
             return Err(value_error(field(part), size, format!("at most {MAX_TEXT_BYTES} bytes")));
         }
     }
+    let texts = [&typed.instructions, &typed.greeting, &typed.greeting_text, &typed.voicemail];
+    for (part, text) in ["instructions", "greeting", "greeting_text", "voicemail"].into_iter().zip(texts) {
+        if let Some((name, meant)) = text.as_ref().and_then(|text| variables::unknown(text, &typed.variables))
+        {
+            let known = variables::KNOWN.join(", ");
+            let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {{{{{meant}}}}}?"));
+            let allowed = format!("one of the variables {known}, or one that `variables` lists{meant}");
+            return Err(value_error(field(part), format!("{{{{{name}}}}}"), allowed));
+        }
+    }
+    let utc_offset = match &typed.utc_offset {
+        None => UtcOffset::UTC,
+        Some(text) => UtcOffset::parse(text, OFFSET)
+            .map_err(|_| value_error(field("utc_offset"), text, "an offset such as +02:00"))?,
+    };
     if typed.greeting_audio.is_some() != typed.greeting_text.is_some() {
         let allowed = "together with the other one: the model is told what the recording says";
         return Err(value_error(field("greeting_audio / greeting_text"), "", allowed));
@@ -53,6 +74,15 @@ pub fn resolve(
     let mut keys = Vec::new();
     for (key, typed) in typed.keys {
         keys.push(resolve_key(&field("keys"), &key, typed)?);
+    }
+    let tools = tool::resolve(&name, typed.tools, environment, denied)?;
+    for (key, action) in &keys {
+        if let Key::Transfer(target) = action
+            && transfer_target(&tools, target).is_none()
+        {
+            let allowed = "a target of this agent's transfer_call tool";
+            return Err(value_error(field(&format!("keys.{key}.transfer")), target, allowed));
+        }
     }
     Ok(Agent {
         model: typed.model.unwrap_or_else(|| DEFAULT_MODEL.into()),
@@ -80,7 +110,8 @@ pub fn resolve(
         max_call: typed.max_call_seconds.map(Duration::from_secs),
         voicemail: typed.voicemail,
         keys,
-        tools: tool::resolve(&name, typed.tools, environment, denied)?,
+        utc_offset,
+        tools,
         name,
     })
 }

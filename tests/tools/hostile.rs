@@ -95,7 +95,9 @@ async fn nothing_comes_of_hostile_calls() {
         for _ in 0..2 {
             let outcome = runner.run(&desk, &name, arguments.clone()).await;
             assert_eq!(outcome.effect, None, "{name} {arguments}");
-            assert!(!outcome.output_for_model.contains(SALES), "{name} {arguments}: {outcome:?}");
+            // The model learns no number: what it wrote itself may be repeated to it.
+            let told = outcome.output_for_model.contains(SALES) && !arguments.contains(SALES);
+            assert!(!told, "{name} {arguments}: {outcome:?}");
         }
     }
     let asked = asked.lock().expect("nobody panics with it");

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod load;
 mod model;
+mod records;
 mod serve;
 
 use std::path::PathBuf;
@@ -36,6 +37,8 @@ enum Command {
     Model(model::Arguments),
     /// Validates a configuration without starting.
     Check(check::Arguments),
+    /// Removes what is kept of calls.
+    Records(records::Arguments),
 }
 
 /// Where the configuration is.
@@ -93,6 +96,7 @@ pub fn run() -> ExitCode {
             Command::Load(arguments) => load::run(arguments).await,
             Command::Model(arguments) => model::run(arguments).await,
             Command::Check(arguments) => check::run(&arguments),
+            Command::Records(arguments) => records::run(arguments).await,
         }
     });
     match outcome {

@@ -3,7 +3,9 @@
 //! The environment wins over the file. Nothing here is reachable by a caller.
 
 mod agent;
+mod price;
 mod raw;
+mod records;
 mod resolve;
 mod secret;
 
@@ -18,6 +20,8 @@ use url::Url;
 pub use agent::{
     Agent, CodecChoice, Eagerness, HttpMethod, HttpTool, NoiseReduction, ReasoningEffort, TurnDetection,
 };
+pub use price::{Price, Tokens};
+pub use records::{RecordSettings, WebhookSettings};
 pub use resolve::{ConfigError, load};
 pub use secret::Secret;
 
@@ -38,6 +42,10 @@ pub struct Settings {
     pub limits: Limits,
     /// The audio threads.
     pub audio: AudioSettings,
+    /// Where records of calls are kept and who is told of them.
+    pub records: RecordSettings,
+    /// What tokens cost, by model.
+    pub prices: BTreeMap<String, Price>,
     /// Hosts in private or loopback ranges that tools may reach.
     pub tool_private_hosts: Vec<String>,
     /// Agents by name; `default` is always there.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::agent::{CodecChoice, HttpMethod, NoiseReduction, ReasoningEffort, TurnDetection};
+use super::price::Price;
+use super::records::{RawRecords, RawWebhooks};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -24,6 +26,12 @@ pub struct File {
     pub limits: Limits,
     /// The audio threads.
     pub audio: Audio,
+    /// What is kept of calls.
+    pub records: RawRecords,
+    /// Who is told of calls.
+    pub webhooks: RawWebhooks,
+    /// `[prices.MODEL]`: what its tokens cost.
+    pub prices: BTreeMap<String, Price>,
     /// What tools may reach.
     pub tools: Tools,
     /// Agents by name.

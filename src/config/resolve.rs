@@ -1,5 +1,6 @@
 //! From what was typed to what is used.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use serde::de::Error as _;
 use url::Url;
 
 use super::agent::{Agent, DEFAULT_TOOL_TIMEOUT_MS, HttpTool, MAX_TOOL_TIMEOUT_MS};
-use super::{AudioSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings, raw};
+use super::price::{self, Price};
+use super::{AudioSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings, raw, records};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_MODEL: &str = "gpt-realtime-2.1";
@@ -47,7 +49,7 @@ pub enum ConfigError {
     },
 }
 
-fn value_error(
+pub(super) fn value_error(
     field: impl Into<String>,
     value: impl Into<String>,
     allowed: impl Into<String>,
@@ -112,6 +114,8 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         openai: OpenAiSettings { api_key: secret("OPENAI_API_KEY"), base_url },
         limits: resolve_limits(&file.limits)?,
         audio: resolve_audio(file.audio)?,
+        records: records::resolve(file.database_url.as_deref(), file.records, file.webhooks, env)?,
+        prices: resolve_prices(file.prices)?,
         tool_private_hosts: file.tools.private_hosts,
         agents,
         numbers: file.numbers,
@@ -136,7 +140,7 @@ fn read(sources: &Sources) -> Result<raw::File, ConfigError> {
     toml::from_str(&text).map_err(|source| ConfigError::Syntax { path, source: Box::new(source) })
 }
 
-fn web_url(field: &str, text: &str) -> Result<Url, ConfigError> {
+pub(super) fn web_url(field: &str, text: &str) -> Result<Url, ConfigError> {
     let url =
         Url::parse(text).map_err(|e| value_error(field, text, format!("an http or https URL ({e})")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || url.query().is_some() {
@@ -158,6 +162,29 @@ fn resolve_limits(typed: &raw::Limits) -> Result<Limits, ConfigError> {
         return Err(value_error("limits.max_calls / limits.calls_per_second", "0", "at least 1"));
     }
     Ok(limits)
+}
+
+fn resolve_prices(typed: BTreeMap<String, Price>) -> Result<BTreeMap<String, Price>, ConfigError> {
+    let mut prices = price::defaults();
+    for (model, price) in typed {
+        let parts = [
+            price.text_in,
+            price.cached_text_in,
+            price.text_out,
+            price.audio_in,
+            price.cached_audio_in,
+            price.audio_out,
+        ];
+        if let Some(wrong) = parts.iter().find(|part| !(0.0..=1e6).contains(*part)) {
+            return Err(value_error(
+                format!("prices.{model:?}"),
+                wrong.to_string(),
+                "0 to 1000000 dollars per million tokens",
+            ));
+        }
+        prices.insert(model, price);
+    }
+    Ok(prices)
 }
 
 fn resolve_audio(typed: raw::Audio) -> Result<AudioSettings, ConfigError> {

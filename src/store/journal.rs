@@ -262,3 +262,6 @@ impl Open {
         self.bytes >= SEGMENT_BYTES || (!self.empty && self.since.elapsed() >= SEGMENT_AGE)
     }
 }
+
+#[cfg(test)]
+mod tests;

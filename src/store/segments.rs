@@ -227,3 +227,6 @@ fn walk(bytes: &[u8], next: &mut u64) -> (usize, u64) {
     }
     (whole, records)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 //! Postgres is a private server on loopback, made for the test where its programs are found. `ARIA_POSTGRES=required` makes their
 //! absence a failure.
 
+#[path = "store/answers.rs"]
+mod answers;
 #[path = "store/database.rs"]
 mod database;
 #[path = "store/history.rs"]

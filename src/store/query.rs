@@ -101,7 +101,8 @@ pub async fn page(from: &mut AnyConnection, filter: &Filter, limit: u32) -> sqlx
         }
     }
     sql += &format!(" ORDER BY started_ms DESC, sid DESC LIMIT {}", limit + 1);
-    let mut query = sqlx::query(AssertSqlSafe(sql));
+    // Each filter makes another statement: none of them is worth keeping.
+    let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
     for value in texts {
         query = query.bind(value);
     }

@@ -25,7 +25,8 @@ impl Drop for Base {
 
 impl Base {
     pub fn sqlite(name: &str) -> Self {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("store-{name}-{}", std::process::id()));
+        let folder =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("store-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("cargo's directory for tests is writable");
         Self { url: format!("sqlite:{}", folder.join("aria.db").display()), folder, server: None }

@@ -29,10 +29,14 @@ async fn a_call_is_read_as_it_was_recorded() {
         assert_eq!((&call["cost_micros"], &call["usage"]["text_in"]), (&json!(12), &json!(3)));
         assert_eq!((&call["from"], &call["from_number"]), (&json!("…42"), &json!("+15551000042")));
         assert_eq!(call["uplink_p99_us"], 900);
-        let said: Vec<_> = call["transcript"].as_array().unwrap().iter().map(|t| t["text"].as_str().unwrap()).collect();
+        let said: Vec<_> =
+            call["transcript"].as_array().unwrap().iter().map(|t| t["text"].as_str().unwrap()).collect();
         assert_eq!(said, ["ARIA speaking.", "Hello\u{FFFD}there"]);
         let tool = &call["tool_calls"][0];
-        assert_eq!((&tool["ok"], &tool["output"], &tool["took_ms"]), (&json!(true), &json!("Lima"), &json!(9)));
+        assert_eq!(
+            (&tool["ok"], &tool["output"], &tool["took_ms"]),
+            (&json!(true), &json!("Lima"), &json!(9))
+        );
         assert_eq!(call["events"][0], json!({ "type": "note", "at_ms": 70, "detail": { "text": "x" } }));
         assert_eq!(store.call("CA2").await, Ok(None));
         store.close(std::time::Duration::from_secs(5)).await;
@@ -71,7 +75,12 @@ async fn the_list_pages_and_filters_and_loses_no_call_on_the_way() {
         assert_eq!(count(Filter { number: Some("+15550003".into()), ..Filter::default() }).await, 1);
         assert_eq!(count(Filter { number: Some("+15550000000".into()), ..Filter::default() }).await, 25);
         assert_eq!(count(Filter { outcome: Some("aborted".into()), ..Filter::default() }).await, 0);
-        let some = Filter { since_ms: Some(1_002), until_ms: Some(1_004), agent: Some("default".into()), ..Filter::default() };
+        let some = Filter {
+            since_ms: Some(1_002),
+            until_ms: Some(1_004),
+            agent: Some("default".into()),
+            ..Filter::default()
+        };
         assert_eq!(count(some).await, 6);
 
         // Records go by number and by age; calls that go on stay.

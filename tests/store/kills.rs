@@ -126,16 +126,24 @@ async fn survive(base: &Base, kills: u32) {
         acknowledged.ended.len()
     );
     assert!(acknowledged.events > u64::from(kills) * 10, "the test tests nothing");
-    assert_eq!(base.count("SELECT COUNT(*) FROM calls WHERE call_end IS NULL").await, 0, "no call is left open");
+    assert_eq!(
+        base.count("SELECT COUNT(*) FROM calls WHERE call_end IS NULL").await,
+        0,
+        "no call is left open"
+    );
     let lost = base.count("SELECT COUNT(*) FROM events").await;
     assert!(lost >= acknowledged.events as i64, "{lost} events of {}", acknowledged.events);
     // An event more than once would have two numbers: each call has each of its times once.
     let twice = "SELECT COUNT(*) FROM (SELECT call_sid, at_ms FROM events GROUP BY call_sid, at_ms HAVING COUNT(*) > 1) AS twice";
     assert_eq!(base.count(twice).await, 0, "no record is there twice");
     for sid in &acknowledged.begun {
-        let call = store.call(sid).await.expect("it answers").unwrap_or_else(|| panic!("{sid} was acknowledged"));
+        let call =
+            store.call(sid).await.expect("it answers").unwrap_or_else(|| panic!("{sid} was acknowledged"));
         let end = call["ended"].as_str().unwrap_or_default();
-        assert!(end == "caller_hung_up" || (end == "aborted" && !acknowledged.ended.contains(sid)), "{sid}: {end}");
+        assert!(
+            end == "caller_hung_up" || (end == "aborted" && !acknowledged.ended.contains(sid)),
+            "{sid}: {end}"
+        );
     }
     store.close(Duration::from_secs(5)).await;
 }

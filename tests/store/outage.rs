@@ -36,7 +36,10 @@ async fn load(store: Arc<Store>, until: Instant) -> u64 {
 async fn check(base: &Base, store: &Store, calls: u64, back: Instant) {
     tokio::time::timeout(CAUGHT_UP, store.settled()).await.expect("all is brought in within ten seconds");
     println!("all records are there {:?} after the database", back.elapsed());
-    assert_eq!(base.count("SELECT COUNT(*) FROM calls WHERE call_end = 'caller_hung_up'").await, calls as i64);
+    assert_eq!(
+        base.count("SELECT COUNT(*) FROM calls WHERE call_end = 'caller_hung_up'").await,
+        calls as i64
+    );
     assert_eq!(base.count("SELECT COUNT(*) FROM events").await, (calls * EVENTS) as i64);
     assert!(store.healthy() && store.connected());
 }

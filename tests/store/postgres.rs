@@ -22,7 +22,8 @@ pub struct Postgres {
 }
 
 fn programs() -> Option<PathBuf> {
-    let below = |place: &str| fs::read_dir(place).into_iter().flatten().flatten().map(|e| e.path().join("bin"));
+    let below =
+        |place: &str| fs::read_dir(place).into_iter().flatten().flatten().map(|e| e.path().join("bin"));
     let mut found: Vec<PathBuf> = PLACES.iter().flat_map(|place| below(place)).collect();
     found.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     found.into_iter().find(|p| p.join("initdb").exists() && p.join("postgres").exists())
@@ -96,13 +97,18 @@ impl Postgres {
         self.child = Some(child);
         let until = Instant::now() + START_LIMIT;
         while !self.answers() {
-            assert!(Instant::now() < until, "{}", fs::read_to_string(self.folder.join("log")).unwrap_or_default());
+            assert!(
+                Instant::now() < until,
+                "{}",
+                fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
     fn answers(&self) -> bool {
-        let asked = self.program("psql").args(["-h", "127.0.0.1", "-U", "aria", "-p", &self.port.to_string()]);
+        let asked =
+            self.program("psql").args(["-h", "127.0.0.1", "-U", "aria", "-p", &self.port.to_string()]);
         let asked = { asked }.args(["-d", "postgres", "-c", "SELECT 1"]).output();
         asked.is_ok_and(|asked| asked.status.success())
     }

@@ -72,7 +72,9 @@ async fn every_webhook_arrives_signed_even_if_the_receiver_fails_first() {
         hold_a_call(&store);
         let mut kinds = std::collections::BTreeMap::new();
         // Four, and two of them twice, because their first try failed.
-        let got = tokio::task::spawn_blocking(move || (0..6).map(|_| got.recv_timeout(ARRIVES)).collect::<Vec<_>>());
+        let got = tokio::task::spawn_blocking(move || {
+            (0..6).map(|_| got.recv_timeout(ARRIVES)).collect::<Vec<_>>()
+        });
         for request in got.await.expect("it runs") {
             let (signature, body) = request.expect("it arrives");
             let time = signature.strip_prefix("t=").and_then(|s| s.split_once(',')).expect("a time").0;
@@ -147,7 +149,9 @@ async fn the_example_receiver_takes_ours_and_refuses_forged_and_old_ones() {
         .expect("python3 runs");
     let mut example = Example(child);
     let mut line = String::new();
-    BufReader::new(example.0.stdout.take().expect("it is piped")).read_line(&mut line).expect("it tells its port");
+    BufReader::new(example.0.stdout.take().expect("it is piped"))
+        .read_line(&mut line)
+        .expect("it tells its port");
     let url = line.trim().rsplit(' ').next().expect("a URL").to_owned();
     let client = reqwest::Client::new();
     let body = r#"{"id":"evt_1","type":"call.started","data":{"call_sid":"CA1"}}"#;

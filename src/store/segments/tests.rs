@@ -53,7 +53,11 @@ fn fault_46_a_journal_cut_at_any_byte_keeps_every_record_before() {
         fs::write(&path, &bytes[..cut]).unwrap();
         let whole = ends.iter().rposition(|end| *end <= cut).unwrap() as u64;
         let (segments, found) = Segments::recover(&folder).unwrap();
-        assert_eq!(found, Found { records: whole, torn_bytes: (cut - ends[whole as usize]) as u64 }, "cut at {cut}");
+        assert_eq!(
+            found,
+            Found { records: whole, torn_bytes: (cut - ends[whole as usize]) as u64 },
+            "cut at {cut}"
+        );
         assert_eq!(segments.next_number(), whole + 1, "cut at {cut}");
         assert_eq!(fs::metadata(&path).unwrap().len() as usize, ends[whole as usize], "cut at {cut}");
         if cut % 16 == 0 {

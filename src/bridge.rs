@@ -14,10 +14,14 @@ use crate::call::{Inbound, task};
 use crate::config::{LOOK_EVERY, Live, Secret, Settings, Sources, Watch, is_loopback};
 use crate::hosting::{Line, Registry, Switchboard, drain};
 use crate::openai::connect::Client;
+use crate::store::{self, OpenError, Store};
 use crate::{http, tools, twilio};
 
 /// The key that the simulated model is given. It opens nothing.
 pub const SIMULATED_KEY: &str = "sk-simulated";
+
+/// How long the database has at the end to take what is still in the journal. What it does not take waits for the next start.
+const LAST_RECORDS: Duration = Duration::from_secs(3);
 
 /// Why the bridge does not start.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +32,9 @@ pub enum StartError {
     /// A client of one of the peers.
     #[error("{0}")]
     Client(String),
+    /// The journal or the database's URL.
+    #[error("records cannot be kept: {0}")]
+    Records(#[from] OpenError),
     /// The listening socket.
     #[error("cannot listen on {address}")]
     Listen {
@@ -70,6 +77,14 @@ impl Switchboard for Calls {
         Arc::new(task::spawn(inbound, &self.0))
     }
 
+    fn ready(&self) -> bool {
+        self.0.store.as_ref().is_none_or(|store| store.ready())
+    }
+
+    fn recording(&self) -> bool {
+        self.0.store.as_ref().is_none_or(|store| store.healthy())
+    }
+
     fn audio(&self) -> Vec<WorkerLoad> {
         self.0.workers.load()
     }
@@ -80,10 +95,11 @@ pub struct Bridge {
     listener: TcpListener,
     app: Arc<http::App>,
     deps: Arc<task::Deps>,
+    store: Arc<Store>,
 }
 
 impl Bridge {
-    /// Starts the audio threads. `listener` is the bound socket ([`listen`]): who wants a free port knows it before the rest starts.
+    /// Starts the audio threads and opens the records. Must be called within a tokio runtime. `listener` is the bound socket ([`listen`]): who wants a free port knows it before the rest starts.
     pub fn start(
         settings: Settings,
         listener: TcpListener,
@@ -93,16 +109,18 @@ impl Bridge {
             Workers::start(WorkersConfig { cores: settings.audio.cores.clone(), ..WorkersConfig::default() })
                 .map_err(|e| StartError::Audio(e.to_string()))?;
         let key = settings.openai.api_key.clone().unwrap_or_else(|| Secret::new(SIMULATED_KEY));
+        let store = Store::open(&settings.records, Arc::new(store::System))?;
         let deps = Arc::new(task::Deps {
             model: Client::new(&settings.openai, key).map_err(|e| StartError::Client(e.to_string()))?,
             workers: Arc::new(workers),
             twilio: twilio::rest::Client::new(&settings.twilio),
             tools: tools::Runner::new(&settings).map_err(StartError::Client)?,
+            store: Some(Arc::clone(&store)),
             settings: Live::new(settings),
         });
-        let app =
-            Arc::new(http::App::new(&deps.settings.now(), Arc::new(Calls(Arc::clone(&deps))), prometheus));
-        Ok(Self { listener, app, deps })
+        let app = http::App::new(&deps.settings.now(), Arc::new(Calls(Arc::clone(&deps))), prometheus);
+        let app = Arc::new(app.with_store(Arc::clone(&store)));
+        Ok(Self { listener, app, deps, store })
     }
 
     /// Where it listens.
@@ -181,7 +199,14 @@ impl Bridge {
         self.deps.tools.settled().await;
         let limit: Duration = self.deps.settings.now().limits.drain;
         let registry = Arc::clone(&self.app.registry);
-        http::serve(self.listener, self.app, async move { drain::drain(&registry, limit, stop, hurry).await })
-            .await
+        let served =
+            http::serve(
+                self.listener,
+                self.app,
+                async move { drain::drain(&registry, limit, stop, hurry).await },
+            );
+        let served = served.await;
+        self.store.close(LAST_RECORDS).await;
+        served
     }
 }

@@ -34,6 +34,8 @@ pub enum CallEnd {
     TooLong,
     /// The bridge is shutting down.
     Shutdown,
+    /// The bridge that held it died before it could end the call: found at the next start.
+    Aborted,
     /// A defect in the bridge ended this call; others go on.
     Internal,
 }
@@ -56,6 +58,7 @@ impl CallEnd {
             Self::ModelLost => "model_lost",
             Self::TooLong => "too_long",
             Self::Shutdown => "shutdown",
+            Self::Aborted => "aborted",
             Self::Internal => "internal",
         }
     }

@@ -6,6 +6,7 @@ mod listening;
 pub mod manner;
 mod observe;
 mod onward;
+mod records;
 pub mod session;
 pub mod task;
 pub mod transcript;

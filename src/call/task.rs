@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::handle::{REQUEST_QUEUE, Request, Shared, mask};
+use super::records::Recorder;
 use super::session::{Input, Session, Unheard};
 use super::{
     AttachError, Attached, CallEnd, CallHandle, Delays, Inbound, Listening, MediaBell, MediaCommand,
@@ -24,6 +25,7 @@ use crate::openai::connect::Client;
 use crate::openai::leg::{LegCommand, LegEvent, ModelBell, Transport};
 use crate::openai::received::Place;
 use crate::openai::wire;
+use crate::store::Store;
 use crate::telemetry::audio;
 use crate::tools;
 use crate::twilio::rest;
@@ -49,6 +51,8 @@ pub struct Deps {
     pub twilio: Option<rest::Client>,
     /// Runs the model's tools.
     pub tools: tools::Runner,
+    /// Where calls are written down; `None`: nowhere.
+    pub store: Option<Arc<Store>>,
 }
 
 /// Starts a call: the session is asked for at once, so that it is up before the stream's `start`.
@@ -139,13 +143,17 @@ struct Call {
     ahead: Arc<AgeHistogram>,
     tools: JoinSet<Input>,
     events_sent: u64,
+    records: Recorder,
 }
 
 impl Call {
     fn new(handle: CallHandle, agent: Arc<Agent>, settings: Arc<Settings>, deps: Arc<Deps>) -> Self {
         metrics::gauge!("aria_calls").increment(1.0);
         let began = handle.inbound().at;
+        let price = settings.prices.get(&agent.model).copied();
+        let records = Recorder::begin(deps.store.clone(), handle.inbound(), &agent, price);
         Self {
+            records,
             session: Session::new(began, actions::manner(&agent, &settings)),
             desk: deps.tools.desk(Arc::clone(&agent), &handle.inbound().from, &handle.inbound().to),
             handle,
@@ -202,6 +210,7 @@ impl Call {
         if let Some(control) = &self.control {
             audio::ended(&control.stats(), &self.sent, &self.written);
         }
+        self.records.end(reason, &self.handle.snapshot(), &self.session);
         self.handle.finish(reason);
         self.release(reason).await;
     }

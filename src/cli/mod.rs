@@ -7,6 +7,7 @@ mod desk;
 mod init;
 mod load;
 mod model;
+mod records;
 mod serve;
 
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ enum Command {
     Init(init::Arguments),
     /// Validates a configuration without starting.
     Check(check::Arguments),
+    /// Removes what is kept of calls.
+    Records(records::Arguments),
 }
 
 /// Where the configuration is.
@@ -105,6 +108,7 @@ pub fn run() -> ExitCode {
             Command::Desk(arguments) => desk::run(arguments).await,
             Command::Init(arguments) => init::run(&arguments),
             Command::Check(arguments) => check::run(&arguments),
+            Command::Records(arguments) => records::run(arguments).await,
         }
     });
     match outcome {

@@ -7,7 +7,9 @@ mod e164;
 mod live;
 mod overlay;
 mod place;
+mod price;
 mod raw;
+mod records;
 mod resolve;
 mod secret;
 mod template;
@@ -28,6 +30,8 @@ pub use agent::{
 };
 pub use e164::{E164, NotE164};
 pub use live::{LOOK_EVERY, Live, Watch};
+pub use price::{Price, Tokens};
+pub use records::{RecordSettings, WebhookSettings};
 pub use resolve::{ConfigError, load};
 pub use secret::Secret;
 pub use template::TEMPLATE;
@@ -56,6 +60,10 @@ pub struct Settings {
     pub limits: Limits,
     /// The audio threads.
     pub audio: AudioSettings,
+    /// Where records of calls are kept and who is told of them.
+    pub records: RecordSettings,
+    /// What tokens cost, by model.
+    pub prices: BTreeMap<String, Price>,
     /// Hosts in private or loopback ranges that tools may reach.
     pub tool_private_hosts: Vec<String>,
     /// Prefixes of numbers, with `+`, that are never called or written to, beside those that are built in.

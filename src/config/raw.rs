@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::agent::{CodecChoice, Interruption, NoiseReduction, ReasoningEffort, Transport, TurnDetection};
+use super::price::Price;
+use super::records::{RawRecords, RawWebhooks};
 use super::tool::typed::Tool;
 
 /// The whole file.
@@ -26,6 +28,12 @@ pub struct File {
     pub limits: Limits,
     /// The audio threads.
     pub audio: Audio,
+    /// What is kept of calls.
+    pub records: RawRecords,
+    /// Who is told of calls.
+    pub webhooks: RawWebhooks,
+    /// `[prices.MODEL]`: what its tokens cost.
+    pub prices: BTreeMap<String, Price>,
     /// What tools may reach.
     pub tools: Tools,
     /// Agents by name.

@@ -9,9 +9,10 @@ use serde::Deserialize as _;
 use url::Url;
 
 use super::agent;
+use super::price::{self, Price};
 use super::{
     AudioSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings, overlay, place, raw,
-    tool,
+    records, tool,
 };
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -138,6 +139,8 @@ fn resolve(file: raw::File, sources: &Sources) -> Result<Settings, ConfigError> 
         openai: OpenAiSettings { api_key: secret("OPENAI_API_KEY"), base_url },
         limits: resolve_limits(&file.limits)?,
         audio: resolve_audio(file.audio)?,
+        records: records::resolve(file.database_url.as_deref(), file.records, file.webhooks, env)?,
+        prices: resolve_prices(file.prices)?,
         tool_private_hosts: file.tools.private_hosts,
         tool_denied_prefixes: denied,
         agents,
@@ -207,7 +210,7 @@ impl Typed {
     }
 }
 
-fn web_url(field: &str, text: &str) -> Result<Url, ConfigError> {
+pub(super) fn web_url(field: &str, text: &str) -> Result<Url, ConfigError> {
     let url =
         Url::parse(text).map_err(|e| value_error(field, text, format!("an http or https URL ({e})")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || url.query().is_some() {
@@ -229,6 +232,29 @@ fn resolve_limits(typed: &raw::Limits) -> Result<Limits, ConfigError> {
         return Err(value_error("limits.max_calls / limits.calls_per_second", "0", "at least 1"));
     }
     Ok(limits)
+}
+
+fn resolve_prices(typed: BTreeMap<String, Price>) -> Result<BTreeMap<String, Price>, ConfigError> {
+    let mut prices = price::defaults();
+    for (model, price) in typed {
+        let parts = [
+            price.text_in,
+            price.cached_text_in,
+            price.text_out,
+            price.audio_in,
+            price.cached_audio_in,
+            price.audio_out,
+        ];
+        if let Some(wrong) = parts.iter().find(|part| !(0.0..=1e6).contains(*part)) {
+            return Err(value_error(
+                format!("prices.{model:?}"),
+                wrong.to_string(),
+                "0 to 1000000 dollars per million tokens",
+            ));
+        }
+        prices.insert(model, price);
+    }
+    Ok(prices)
 }
 
 fn resolve_audio(typed: raw::Audio) -> Result<AudioSettings, ConfigError> {

@@ -16,6 +16,9 @@ pub enum Refusal {
     /// More new calls per second than it may take on.
     #[error("too many new calls per second")]
     TooFast,
+    /// What a call leaves behind could not be kept.
+    #[error("records cannot be kept")]
+    NoRecords,
 }
 
 impl Refusal {
@@ -25,6 +28,7 @@ impl Refusal {
             Self::Draining => "draining",
             Self::Full => "full",
             Self::TooFast => "too_fast",
+            Self::NoRecords => "no_records",
         }
     }
 }
@@ -35,12 +39,18 @@ pub struct Admission {
     max_calls: usize,
     new_calls: Bucket,
     draining: bool,
+    recording: bool,
 }
 
 impl Admission {
     /// Holds `max_calls` calls and takes on `calls_per_second` (a second's worth may come at once).
     pub fn new(max_calls: usize, calls_per_second: u32) -> Self {
-        Self { max_calls, new_calls: Bucket::new(calls_per_second, calls_per_second), draining: false }
+        Self {
+            max_calls,
+            new_calls: Bucket::new(calls_per_second, calls_per_second),
+            draining: false,
+            recording: true,
+        }
     }
 
     /// Whether a call may come in while `live` are here; counts it as come.
@@ -54,8 +64,14 @@ impl Admission {
         match (self.draining, live >= self.max_calls) {
             (true, _) => Err(Refusal::Draining),
             (_, true) => Err(Refusal::Full),
+            _ if !self.recording => Err(Refusal::NoRecords),
             _ => Ok(()),
         }
+    }
+
+    /// Notes whether records can be kept.
+    pub fn recording(&mut self, recording: bool) {
+        self.recording = recording;
     }
 
     /// Shuts the door for good.
@@ -77,6 +93,9 @@ mod tests {
         assert_eq!(door.admit(2, now), Err(Refusal::TooFast));
         assert_eq!(door.admit(2, now + Duration::from_millis(500)), Ok(()));
         assert_eq!(door.admit(3, now + Duration::from_secs(5)), Err(Refusal::Full));
+        door.recording(false);
+        assert_eq!(door.admit(0, now + Duration::from_secs(8)), Err(Refusal::NoRecords));
+        door.recording(true);
         door.drain();
         assert_eq!(door.admit(0, now + Duration::from_secs(9)), Err(Refusal::Draining));
         assert_eq!(door.open(0), Err(Refusal::Draining));

@@ -91,6 +91,11 @@ pub trait Switchboard: Send + Sync + 'static {
         true
     }
 
+    /// Whether what a call leaves behind can be kept. `false`: no call begins, and `/readyz` is 503.
+    fn recording(&self) -> bool {
+        true
+    }
+
     /// How the audio threads stand, for `/metrics`.
     fn audio(&self) -> Vec<pipeline::WorkerLoad> {
         Vec::new()

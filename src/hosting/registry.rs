@@ -300,6 +300,11 @@ impl Registry {
         inner.admission.open(inner.live)
     }
 
+    /// Notes whether records can be kept: no call begins while they cannot.
+    pub fn recording(&self, recording: bool) {
+        self.lock().admission.recording(recording);
+    }
+
     /// Shuts the door for good; living calls go on.
     pub fn drain(&self) {
         self.lock().admission.drain();

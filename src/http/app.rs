@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use crate::config::{Secret, Settings};
 use crate::hosting::rate::Bucket;
 use crate::hosting::{Registry, Switchboard};
+use crate::store::Store;
 use crate::twilio::public_url::PublicUrl;
 use crate::twilio::signature::Verifier;
 
@@ -29,6 +30,7 @@ pub struct App {
     pub(super) account_sid: Option<String>,
     pub(super) admin_token: Option<Secret>,
     pub(super) prometheus: Option<PrometheusHandle>,
+    pub(super) store: Option<Arc<Store>>,
     pub(super) watchers: Arc<Semaphore>,
     refusals: Mutex<Bucket>,
     started: Instant,
@@ -52,10 +54,16 @@ impl App {
             account_sid: settings.twilio.account_sid.clone(),
             admin_token: settings.admin_token.clone(),
             prometheus,
+            store: None,
             watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
             refusals: Mutex::new(Bucket::new(REFUSALS_LOGGED_PER_SECOND, REFUSALS_LOGGED_PER_SECOND)),
             started: Instant::now(),
         }
+    }
+
+    /// Past calls are read from here.
+    pub fn with_store(self, store: Arc<Store>) -> Self {
+        Self { store: Some(store), ..self }
     }
 
     /// Counts a refused request. Whether it is also worth a line in the log.

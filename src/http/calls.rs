@@ -1,10 +1,9 @@
-//! The admin API: see calls, watch one live, end one.
+//! The admin API for living calls: watch one, end one.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -20,11 +19,6 @@ use crate::call::{CallEnd, CallEvent, Snapshot};
 /// How often a quiet stream of events says that it is alive: below what proxies call idle.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-#[derive(Serialize)]
-struct Calls {
-    calls: Vec<Snapshot>,
-}
-
 /// What an observer gets beside the call's own events.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -33,19 +27,6 @@ enum Notice {
     Snapshot { call: Box<Snapshot> },
     /// The observer was too slow.
     Missed { events: u64 },
-}
-
-/// `GET /api/calls`: living calls and those that ended lately.
-pub(super) async fn list(_: Operator, State(app): State<Arc<App>>) -> Response {
-    Json(Calls { calls: app.registry.snapshots() }).into_response()
-}
-
-/// `GET /api/calls/{sid}`: one call.
-pub(super) async fn show(_: Operator, State(app): State<Arc<App>>, Path(sid): Path<String>) -> Response {
-    match app.registry.snapshot(&sid) {
-        Some(snapshot) => Json(snapshot).into_response(),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
 }
 
 /// `POST /api/calls/{sid}/hangup`: ends a living call.

@@ -16,6 +16,7 @@ pub(super) async fn alive() -> &'static str {
 
 /// `GET /readyz`: 200 while calls are taken, else 503 and why.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
+    app.registry.recording(app.switchboard.recording());
     match app.registry.open() {
         Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", refusal.as_str())).into_response(),
         Ok(()) if !app.switchboard.ready() => {

@@ -7,6 +7,7 @@ mod admin;
 mod app;
 mod calls;
 mod health;
+mod history;
 mod pool;
 mod profile;
 mod server;
@@ -38,8 +39,10 @@ fn router(app: Arc<App>) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .route("/api/calls", get(calls::list))
-        .route("/api/calls/{sid}", get(calls::show))
+        .route("/api/calls", get(history::list).delete(history::delete))
+        .route("/api/calls/{sid}", get(history::show))
+        .route("/api/webhooks/dead", get(history::dead_letters))
+        .route("/api/webhooks/dead/{id}/retry", post(history::retry))
         .route("/api/calls/{sid}/events", get(calls::events))
         .route("/api/calls/{sid}/hangup", post(calls::hang_up))
         .route("/api/profile", get(profile::show))

@@ -42,6 +42,7 @@ pub(super) async fn inbound(State(app): State<Arc<App>>, hook: Webhook) -> Respo
         account_sid: &hook.account_sid,
         idempotency: hook.idempotency.as_deref(),
     };
+    app.registry.recording(app.switchboard.recording());
     let (answer, admitted) = app.registry.admit(
         arrival,
         now,

@@ -6,16 +6,17 @@ use super::tree::{File, files, rust};
 
 /// What each part of `src` may name beside itself: the road from the commands down to the settings. The peers do not know each
 /// other; only the call knows both.
-const MAY_NAME: [(&str, &[&str]); 9] = [
+const MAY_NAME: [(&str, &[&str]); 10] = [
     ("address", &[]),
     ("config", &["address"]),
     ("telemetry", &["config"]),
+    ("store", &["config", "telemetry"]),
     ("tools", &["address", "config", "telemetry"]),
     ("openai", &["address", "config", "telemetry"]),
     ("twilio", &["address", "config", "telemetry", "hosting", "call"]),
     ("hosting", &["address", "config", "telemetry", "twilio", "call"]),
-    ("call", &["address", "config", "telemetry", "twilio", "openai", "tools"]),
-    ("http", &["address", "config", "telemetry", "twilio", "hosting", "call"]),
+    ("call", &["address", "config", "telemetry", "twilio", "openai", "tools", "store"]),
+    ("http", &["address", "config", "telemetry", "twilio", "hosting", "call", "store"]),
 ];
 
 /// Crates that only some files may name, and these files.

@@ -338,6 +338,7 @@ fn settings(plan: &Blueprint, bridge: &str, model: &str, twilio: &str, desk: &st
     for agent in 0..plan.models.len() {
         file += &format!("{:?} = \"a{agent}\"\n", number(agent));
     }
+    let database = format!("sqlite:{}", super::program::folder().join("aria.db").display());
     let environment = [
         ("ARIA_PUBLIC_URL", bridge),
         ("OPENAI_BASE_URL", model),
@@ -345,6 +346,7 @@ fn settings(plan: &Blueprint, bridge: &str, model: &str, twilio: &str, desk: &st
         ("TWILIO_API_URL", twilio),
         ("TWILIO_ACCOUNT_SID", ACCOUNT),
         ("TWILIO_AUTH_TOKEN", TOKEN),
+        ("DATABASE_URL", &database),
     ];
     let environment = environment.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
     load(&Sources { text: Some(file), environment, ..Sources::default() }).expect("these settings are valid")

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -15,6 +16,17 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 /// From SIGTERM to the end, when there are no calls.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
+/// A new and empty folder: no `aria.toml` lies about in it, and nobody else keeps records there.
+pub fn folder() -> PathBuf {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let name = format!("house-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // An earlier process may have had this id.
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("cargo's directory for tests is writable");
+    folder
+}
+
 /// A running bridge. Killed when it is dropped.
 pub struct Program {
     child: Child,
@@ -26,9 +38,6 @@ pub struct Program {
 impl Program {
     /// Starts it on a free port with this environment and nothing of ours.
     pub async fn serve(environment: &[(&str, &str)]) -> Self {
-        // A directory of its own: no `aria.toml` may be lying about.
-        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("serve");
-        std::fs::create_dir_all(&directory).expect("cargo's directory for tests is writable");
         let mut child = Command::new(env!("CARGO_BIN_EXE_aria"))
             .arg("serve")
             .env_clear()
@@ -36,7 +45,7 @@ impl Program {
             // In huge pages resident memory comes and goes by 2 MB, whatever the calls do.
             .env("MIMALLOC_ALLOW_THP", "0")
             .envs(environment.iter().copied())
-            .current_dir(directory)
+            .current_dir(folder())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

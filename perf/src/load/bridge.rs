@@ -37,7 +37,9 @@ impl Bridge {
     pub(crate) async fn spawn(program: &Path, model: &str, codec: &str, calls: usize) -> io::Result<Self> {
         // Freed again at once: nobody else on this machine takes it in the moment until the bridge does.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let config = std::env::temp_dir().join(format!("aria-load-{}-{port}.toml", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("aria-load-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let config = folder.join("aria.toml");
         std::fs::write(
             &config,
             format!(
@@ -54,6 +56,7 @@ impl Bridge {
                     ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"].contains(&name.as_str())
                 }))
                 .env("ARIA_LISTEN", format!("127.0.0.1:{port}"))
+                .env("DATABASE_URL", format!("sqlite:{}", folder.join("aria.db").display()))
                 .env("OPENAI_BASE_URL", model)
                 .env("OPENAI_API_KEY", "sk-simulated")
                 .env("RUST_LOG", "error")
@@ -73,7 +76,7 @@ impl Bridge {
             }
             tokio::time::sleep(POLL).await;
         }
-        Ok(Self { child: Some((child, config)), ..bridge })
+        Ok(Self { child: Some((child, folder)), ..bridge })
     }
 
     async fn is_ready(&self) -> bool {
@@ -97,7 +100,7 @@ impl Bridge {
 
     /// Ends a bridge that was started here, in an orderly way.
     pub(crate) async fn end(mut self) {
-        let Some((mut child, config)) = self.child.take() else { return };
+        let Some((mut child, folder)) = self.child.take() else { return };
         if let Some(pid) = child.id() {
             // SAFETY: no pointers; the process is our own child and has not been waited for.
             unsafe { libc::kill(pid as i32, libc::SIGTERM) };
@@ -106,7 +109,7 @@ impl Bridge {
             // It is killed when it is dropped.
             tracing::warn!("the bridge did not end in time");
         }
-        let _ = std::fs::remove_file(config);
+        let _ = std::fs::remove_dir_all(folder);
     }
 }
 

@@ -143,6 +143,7 @@ impl Call {
     }
 
     fn tell(&mut self, event: CallEvent) {
+        self.records.tell(&event, &self.session);
         if let CallEvent::Progress { step, at_ms } = &event {
             let mut snapshot = self.handle.0.snapshot.lock().unwrap_or_else(|e| e.into_inner());
             snapshot.progress.push((*step, *at_ms));

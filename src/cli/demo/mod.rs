@@ -64,12 +64,16 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     .await
     .context("the simulated phone")?;
 
+    let records = std::env::temp_dir().join(format!("aria-demo-{}", std::process::id()));
+    std::fs::create_dir_all(&records).context("a folder for the records")?;
+    let database = format!("sqlite:{}", records.join("aria.db").display());
     let settings = settings(
         arguments.codec,
         &bridge_url,
         &model.base_url(),
         phone.api_url().as_str(),
         &desk.base_url(),
+        &database,
     )?;
     let bridge = Bridge::start(settings, listener, None).map_err(anyhow::Error::from)?;
     println!("ARIA demo: a simulated caller, a simulated model, everything between them real.");
@@ -107,10 +111,19 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     println!("\nrecording: {} (caller left, ARIA right)", arguments.out.display());
     let _ = stop.send(());
     let _ = serving.await;
+    // A demonstration leaves nothing behind but the recording.
+    let _ = std::fs::remove_dir_all(&records);
     if report::verdict(&evidence) { Ok(()) } else { Err(Failure::Shown) }
 }
 
-fn settings(codec: Codec, bridge: &str, model: &str, twilio: &str, desk: &str) -> Result<Settings, Failure> {
+fn settings(
+    codec: Codec,
+    bridge: &str,
+    model: &str,
+    twilio: &str,
+    desk: &str,
+    database: &str,
+) -> Result<Settings, Failure> {
     let codec = match codec {
         Codec::Opus => "opus",
         Codec::Pcmu => "pcmu",
@@ -146,6 +159,7 @@ fn settings(codec: Codec, bridge: &str, model: &str, twilio: &str, desk: &str) -
         ("TWILIO_API_URL", twilio),
         ("TWILIO_ACCOUNT_SID", ACCOUNT_SID),
         ("DESK_TOKEN", DESK_TOKEN),
+        ("DATABASE_URL", database),
     ];
     let environment = environment.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
     let mut settings =

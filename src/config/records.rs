@@ -1,0 +1,187 @@
+//! Where records of calls are kept, for how long, and who is told of calls.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use url::Url;
+
+use super::Secret;
+use super::resolve::{ConfigError, value_error, web_url};
+
+const DEFAULT_URL: &str = "sqlite:aria.db";
+/// The journal's folder where the database is not a file.
+const DEFAULT_JOURNAL: &str = "aria.journal";
+const DEFAULT_KEEP_DAYS: u64 = 90;
+/// Some million records: days without a database at 30 calls a second's pace of a busy house.
+const DEFAULT_JOURNAL_MB: u64 = 1024;
+/// What a webhook may tell of.
+const WEBHOOK_EVENTS: [&str; 4] = ["call.started", "call.ended", "transcript.ready", "tool.failed"];
+
+/// Where records are kept, ready to use.
+#[derive(Debug, Clone)]
+pub struct RecordSettings {
+    /// `sqlite:` and a path, or `postgres://`. It may carry a password.
+    pub database_url: Secret,
+    /// The folder of the journal.
+    pub journal: PathBuf,
+    /// The journal's largest size, MiB. Full, it refuses records and no call is admitted.
+    pub journal_mb: u64,
+    /// Days after which a call's records are removed. `None`: never.
+    pub keep_days: Option<u64>,
+    /// Who is told of calls.
+    pub webhooks: Option<WebhookSettings>,
+}
+
+/// Who is told of calls.
+#[derive(Debug, Clone)]
+pub struct WebhookSettings {
+    /// Where they are sent to.
+    pub url: Url,
+    /// What they are signed with (`ARIA_WEBHOOK_SECRET` or a file).
+    pub secret: Secret,
+    /// Which are sent.
+    pub events: BTreeSet<String>,
+}
+
+/// `[records]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawRecords {
+    /// The folder of the journal (`ARIA_JOURNAL`). Default: beside the database file, `aria.journal` with Postgres.
+    pub journal: Option<PathBuf>,
+    /// The journal's largest size, MiB. Default 1024.
+    pub journal_mb: Option<u64>,
+    /// Days after which a call's records are removed; 0: never. Default 90.
+    pub keep_days: Option<u64>,
+}
+
+/// `[webhooks]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawWebhooks {
+    /// Where they are sent to (`ARIA_WEBHOOK_URL`).
+    pub url: Option<String>,
+    /// A file that holds the secret, unless `ARIA_WEBHOOK_SECRET` does.
+    pub secret_file: Option<PathBuf>,
+    /// Which are sent. Default: all.
+    pub events: Option<Vec<String>>,
+}
+
+/// `url`, `records` and `webhooks` are the file's; `env` gives the environment, which wins.
+pub fn resolve<'a>(
+    url: Option<&str>,
+    records: RawRecords,
+    webhooks: RawWebhooks,
+    env: impl Fn(&str) -> Option<&'a str>,
+) -> Result<RecordSettings, ConfigError> {
+    let url = env("DATABASE_URL").or(url).unwrap_or(DEFAULT_URL);
+    let file = database_file(url)?;
+    let journal = env("ARIA_JOURNAL").map(PathBuf::from).or(records.journal);
+    let beside = || {
+        file.map_or_else(|| PathBuf::from(DEFAULT_JOURNAL), |file| PathBuf::from(format!("{file}.journal")))
+    };
+    let journal_mb = records.journal_mb.unwrap_or(DEFAULT_JOURNAL_MB);
+    if !(1..=1024 * 1024).contains(&journal_mb) {
+        return Err(value_error("records.journal_mb", journal_mb.to_string(), "1 to 1048576"));
+    }
+    let keep_days = records.keep_days.unwrap_or(DEFAULT_KEEP_DAYS);
+    if keep_days > 36_500 {
+        return Err(value_error("records.keep_days", keep_days.to_string(), "0 (for ever) to 36500"));
+    }
+    Ok(RecordSettings {
+        database_url: Secret::new(url),
+        journal: journal.unwrap_or_else(beside),
+        journal_mb,
+        keep_days: (keep_days > 0).then_some(keep_days),
+        webhooks: resolve_webhooks(webhooks, env)?,
+    })
+}
+
+/// The path in a `sqlite:` URL; `None` with Postgres. The URL itself is never shown.
+fn database_file(url: &str) -> Result<Option<&str>, ConfigError> {
+    let allowed = "sqlite: and the path of a file, or postgres://USER:PASSWORD@HOST/DATABASE";
+    let scheme = url.split(':').next().unwrap_or_default();
+    let wrong = || value_error("DATABASE_URL / database_url", format!("{scheme}:…"), allowed);
+    match scheme {
+        "sqlite" => {
+            let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+            let path = path.split('?').next().unwrap_or_default();
+            if path.is_empty() || path == ":memory:" { Err(wrong()) } else { Ok(Some(path)) }
+        }
+        "postgres" | "postgresql"
+            if Url::parse(url).is_ok_and(|url| url.has_host() || url.query().is_some()) =>
+        {
+            Ok(None)
+        }
+        _ => Err(wrong()),
+    }
+}
+
+fn resolve_webhooks<'a>(
+    typed: RawWebhooks,
+    env: impl Fn(&str) -> Option<&'a str>,
+) -> Result<Option<WebhookSettings>, ConfigError> {
+    let Some(url) = env("ARIA_WEBHOOK_URL").or(typed.url.as_deref()) else { return Ok(None) };
+    let url = web_url("ARIA_WEBHOOK_URL / webhooks.url", url)?;
+    let secret = match (env("ARIA_WEBHOOK_SECRET"), typed.secret_file) {
+        (Some(secret), _) => secret.to_owned(),
+        (None, Some(path)) => std::fs::read_to_string(&path)
+            .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?
+            .trim()
+            .to_owned(),
+        (None, None) => String::new(),
+    };
+    if secret.is_empty() {
+        let allowed = "a secret: webhooks are signed, so that their receiver can tell them from forged ones";
+        return Err(value_error("ARIA_WEBHOOK_SECRET / webhooks.secret_file", "", allowed));
+    }
+    let events = typed.events.unwrap_or_else(|| WEBHOOK_EVENTS.map(str::to_owned).into());
+    if let Some(unknown) = events.iter().find(|event| !WEBHOOK_EVENTS.contains(&event.as_str())) {
+        return Err(value_error("webhooks.events", unknown, WEBHOOK_EVENTS.join(", ")));
+    }
+    Ok(Some(WebhookSettings { url, secret: Secret::new(secret), events: events.into_iter().collect() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(url: &str) -> Result<RecordSettings, ConfigError> {
+        resolve(Some(url), RawRecords::default(), RawWebhooks::default(), |_| None)
+    }
+
+    #[test]
+    fn the_journal_lies_beside_the_database() {
+        assert_eq!(of("sqlite:aria.db").unwrap().journal, PathBuf::from("aria.db.journal"));
+        assert_eq!(of("sqlite:///var/a.db?mode=rwc").unwrap().journal, PathBuf::from("/var/a.db.journal"));
+        assert_eq!(of("postgres://u:p@h/d").unwrap().journal, PathBuf::from("aria.journal"));
+    }
+
+    #[test]
+    fn a_wrong_url_is_refused_without_being_shown() {
+        for wrong in ["mysql://u:canary@h/d", "sqlite:", "sqlite::memory:", "aria.db", "postgres:canary"] {
+            let error = of(wrong).unwrap_err().to_string();
+            assert!(error.contains("database_url") && !error.contains("canary"), "{error}");
+        }
+        assert!(!format!("{:?}", of("postgres://u:canary@h/d").unwrap()).contains("canary"));
+    }
+
+    #[test]
+    fn webhooks_need_a_secret_and_known_events() {
+        let with = |events: Option<Vec<String>>, secret: Option<&'static str>| {
+            let webhooks =
+                RawWebhooks { url: Some("http://127.0.0.1:9/hook".into()), events, ..RawWebhooks::default() };
+            let env = |name: &str| secret.filter(|_| name == "ARIA_WEBHOOK_SECRET");
+            resolve(None, RawRecords::default(), webhooks, env)
+        };
+        assert!(with(None, None).unwrap_err().to_string().contains("secret"));
+        assert!(
+            with(Some(vec!["call.begun".into()]), Some("s"))
+                .unwrap_err()
+                .to_string()
+                .contains("call.started")
+        );
+        assert_eq!(with(None, Some("s")).unwrap().webhooks.unwrap().events.len(), 4);
+    }
+}

@@ -1,0 +1,204 @@
+//! Calls as operators look them up: those that are here from the registry, those that were from the store.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::App;
+use super::admin::Operator;
+use crate::store::{Begun, Cursor, DEFAULT_PAGE, Filter, MAX_PAGE, Unavailable, Which};
+
+/// What the database says when it says nothing in time.
+const UNAVAILABLE: &str = "the database does not answer: past calls are missing";
+
+/// `GET /api/calls?…`. All are optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// Calls of the past at most, 1 to 200.
+    limit: Option<u32>,
+    /// `next` of the page before.
+    before: Option<String>,
+    /// From or to this number, whole.
+    number: Option<String>,
+    /// An agent's name.
+    agent: Option<String>,
+    /// The label of an end, or `live`.
+    outcome: Option<String>,
+    /// Began at or after this Unix time in ms.
+    since: Option<u64>,
+    /// Began before this Unix time in ms.
+    until: Option<u64>,
+}
+
+impl Wanted {
+    fn filter(&self) -> Result<(Filter, u32), &'static str> {
+        let limit = self.limit.unwrap_or(DEFAULT_PAGE);
+        if !(1..=MAX_PAGE).contains(&limit) {
+            return Err("limit: 1 to 200");
+        }
+        let before = match &self.before {
+            Some(text) => Some(Cursor::parse(text).ok_or("before: the `next` of an earlier answer")?),
+            None => None,
+        };
+        let filter = Filter {
+            // A plus sign in a query is a space.
+            number: self.number.as_ref().map(|number| number.replacen(' ', "+", 1)),
+            agent: self.agent.clone(),
+            outcome: self.outcome.clone(),
+            since_ms: self.since,
+            until_ms: self.until,
+            before,
+        };
+        Ok((filter, limit))
+    }
+}
+
+/// Whether a call that the database does not have yet is among those wanted.
+fn suits(begun: &Begun, shown: &Value, filter: &Filter) -> bool {
+    let outcome = shown["ended"].as_str().unwrap_or("live");
+    filter.before.is_none()
+        && filter.number.as_ref().is_none_or(|number| *number == begun.from || *number == begun.to)
+        && filter.agent.as_ref().is_none_or(|agent| *agent == begun.agent)
+        && filter.outcome.as_ref().is_none_or(|wanted| wanted == outcome)
+        && filter.since_ms.is_none_or(|since| begun.started_ms >= since)
+        && filter.until_ms.is_none_or(|until| begun.started_ms < until)
+}
+
+fn failure(status: StatusCode, error: &str) -> Response {
+    (status, Json(json!({ "error": error }))).into_response()
+}
+
+/// A call of the registry, with what the store knows beside it.
+fn shown(app: &App, begun: &Begun) -> Option<Value> {
+    let mut call = serde_json::to_value(app.registry.snapshot(&begun.sid)?).ok()?;
+    call["started_ms"] = begun.started_ms.into();
+    call["direction"] = begun.direction.as_str().into();
+    call["from_number"] = begun.from.as_str().into();
+    call["to_number"] = begun.to.as_str().into();
+    Some(call)
+}
+
+/// `GET /api/calls`: living calls, then those of the past, the latest first. `next` leads to the next page. If the database does not
+/// answer in time, `error` says so and what is known without it is there.
+pub(super) async fn list(
+    _: Operator,
+    State(app): State<Arc<App>>,
+    wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let wanted = match wanted {
+        Ok(Query(wanted)) => wanted,
+        Err(rejection) => return failure(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
+    let (filter, limit) = match wanted.filter() {
+        Ok(filter) => filter,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, error),
+    };
+    let Some(store) = &app.store else {
+        return Json(json!({ "calls": app.registry.snapshots(), "next": null })).into_response();
+    };
+    // Before the database is asked: what ends meanwhile is in one of the two, or in both.
+    let here: Vec<(Begun, Value)> = store
+        .unsettled()
+        .into_iter()
+        .filter_map(|begun| shown(&app, &begun).map(|call| (begun, call)))
+        .collect();
+    let (past, error) = match store.calls(&filter, limit).await {
+        Ok(page) => (page, None),
+        Err(Unavailable) => (Default::default(), Some(UNAVAILABLE)),
+    };
+    let mut calls: Vec<Value> = here
+        .into_iter()
+        .filter(|(begun, call)| {
+            suits(begun, call, &filter) && !past.calls.iter().any(|c| c["call_sid"] == *begun.sid)
+        })
+        .map(|(_, call)| call)
+        .collect();
+    calls.extend(past.calls);
+    let mut answer = json!({ "calls": calls, "next": past.next.map(|cursor| cursor.to_string()) });
+    if let Some(error) = error {
+        answer["error"] = error.into();
+    }
+    Json(answer).into_response()
+}
+
+/// `GET /api/calls/{sid}`: one call, with its transcript; of the past also its tool calls and events.
+pub(super) async fn show(_: Operator, State(app): State<Arc<App>>, Path(sid): Path<String>) -> Response {
+    let here = app.registry.snapshot(&sid);
+    let Some(store) = &app.store else {
+        return here.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |call| Json(call).into_response());
+    };
+    let here = here.map(|snapshot| {
+        let begun = store.unsettled().into_iter().find(|begun| begun.sid == sid);
+        let with_more = begun.and_then(|begun| shown(&app, &begun));
+        with_more.unwrap_or_else(|| serde_json::to_value(snapshot).unwrap_or_default())
+    });
+    if let Some(call) = &here
+        && call["ended"].is_null()
+    {
+        return Json(call).into_response();
+    }
+    match (store.call(&sid).await, here) {
+        // It is over, and its end is in the database.
+        (Ok(Some(call)), None) => Json(call).into_response(),
+        (Ok(Some(call)), Some(_)) if !call["ended"].is_null() => Json(call).into_response(),
+        (_, Some(call)) => Json(call).into_response(),
+        (Ok(None), None) => StatusCode::NOT_FOUND.into_response(),
+        (Err(Unavailable), None) => failure(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
+    }
+}
+
+/// `DELETE /api/calls?…`: whose records go, one of the two.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Unwanted {
+    /// From or to this number, whole.
+    number: Option<String>,
+    /// Began before this Unix time in ms.
+    before: Option<u64>,
+}
+
+/// `DELETE /api/calls`: removes the records of a number, or those of a time. Calls that go on stay.
+pub(super) async fn delete(
+    _: Operator,
+    State(app): State<Arc<App>>,
+    unwanted: Result<Query<Unwanted>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let which = match unwanted {
+        Ok(Query(Unwanted { number: Some(number), before: None })) => {
+            Which::Number(number.replacen(' ', "+", 1))
+        }
+        Ok(Query(Unwanted { number: None, before: Some(before) })) => Which::Before(before),
+        Ok(_) => return failure(StatusCode::BAD_REQUEST, "number or before: one of them"),
+        Err(rejection) => return failure(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
+    let Some(store) = &app.store else { return StatusCode::NOT_FOUND.into_response() };
+    match store.prune(&which).await {
+        Ok(calls) => Json(json!({ "calls": calls })).into_response(),
+        Err(Unavailable) => failure(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+    }
+}
+
+/// `GET /api/webhooks/dead`: webhooks that were given up, the latest first.
+pub(super) async fn dead_letters(_: Operator, State(app): State<Arc<App>>) -> Response {
+    let Some(store) = &app.store else { return StatusCode::NOT_FOUND.into_response() };
+    match store.dead_letters().await {
+        Ok(webhooks) => Json(json!({ "webhooks": webhooks })).into_response(),
+        Err(Unavailable) => failure(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+    }
+}
+
+/// `POST /api/webhooks/dead/{id}/retry`: sends one of them again.
+pub(super) async fn retry(_: Operator, State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
+    let Some(store) = &app.store else { return StatusCode::NOT_FOUND.into_response() };
+    match store.revive(&id).await {
+        Ok(true) => StatusCode::ACCEPTED.into_response(),
+        Ok(false) => StatusCode::NOT_FOUND.into_response(),
+        Err(Unavailable) => failure(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+    }
+}

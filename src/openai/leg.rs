@@ -90,7 +90,7 @@ impl Bell for ModelBell {
 }
 
 enum Way {
-    WebRtc(rtc::Leg),
+    WebRtc(Box<rtc::Leg>),
     WebSocket(Box<socket::Leg>),
 }
 
@@ -121,7 +121,7 @@ impl Opened {
         events: mpsc::Sender<LegEvent>,
     ) {
         match self.way {
-            Way::WebRtc(leg) => rtc::run(leg, bell, sent, commands, events).await,
+            Way::WebRtc(leg) => rtc::run(*leg, bell, sent, commands, events).await,
             Way::WebSocket(leg) => socket::run(*leg, bell, sent, commands, events).await,
         }
     }
@@ -129,7 +129,7 @@ impl Opened {
 
 impl From<rtc::Leg> for Opened {
     fn from(leg: rtc::Leg) -> Self {
-        Self { call_id: leg.call_id.clone(), codec: leg.codec, way: Way::WebRtc(leg) }
+        Self { call_id: leg.call_id.clone(), codec: leg.codec, way: Way::WebRtc(Box::new(leg)) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! ARIA on the phone: a caller dials a Twilio number and talks to a voice model of OpenAI's Realtime API.
 //!
 //! Two roads meet here. The *audio road* carries 20 ms frames between Twilio's WebSocket ([`twilio::media`]) and the
-//! model's peer connection ([`openai::rtc`]) through the pinned threads of the crate `pipeline`. The *control road* carries
+//! model's leg ([`openai::leg`]) through the pinned threads of the crate `pipeline`. The *control road* carries
 //! events: [`call::session`] is a pure state machine, [`call::task`] joins it with the sockets.
 
 pub mod address;

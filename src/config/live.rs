@@ -39,6 +39,7 @@ impl Live {
             ("limits.max_calls", new.limits.max_calls != old.limits.max_calls),
             ("limits.calls_per_second", new.limits.calls_per_second != old.limits.calls_per_second),
             ("audio.cores", new.audio.cores != old.audio.cores),
+            ("database_url", new.records.database_url.expose() != old.records.database_url.expose()),
             ("tools.private_hosts", new.tool_private_hosts != old.tool_private_hosts),
             ("tools.deny_prefixes", new.tool_denied_prefixes != old.tool_denied_prefixes),
         ];
@@ -47,6 +48,7 @@ impl Live {
         new.admin_token = old.admin_token.clone();
         new.twilio = old.twilio.clone();
         new.openai = old.openai.clone();
+        new.records = old.records.clone();
         new.audio.cores = old.audio.cores.clone();
         new.limits.max_calls = old.limits.max_calls;
         new.limits.calls_per_second = old.limits.calls_per_second;

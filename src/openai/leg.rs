@@ -81,7 +81,7 @@ impl Bell for ModelBell {
 }
 
 enum Way {
-    WebRtc(rtc::Leg),
+    WebRtc(Box<rtc::Leg>),
     WebSocket(Box<socket::Leg>),
 }
 
@@ -114,7 +114,7 @@ impl Opened {
         events: mpsc::Sender<LegEvent>,
     ) -> Option<ModelPort> {
         match self.way {
-            Way::WebRtc(leg) => rtc::run(leg, bell, sent, received, commands, events).await,
+            Way::WebRtc(leg) => rtc::run(*leg, bell, sent, received, commands, events).await,
             Way::WebSocket(leg) => socket::run(*leg, bell, sent, received, commands, events).await,
         }
     }
@@ -122,7 +122,7 @@ impl Opened {
 
 impl From<rtc::Leg> for Opened {
     fn from(leg: rtc::Leg) -> Self {
-        Self { call_id: leg.call_id.clone(), codec: leg.codec, way: Way::WebRtc(leg) }
+        Self { call_id: leg.call_id.clone(), codec: leg.codec, way: Way::WebRtc(Box::new(leg)) }
     }
 }
 

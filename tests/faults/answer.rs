@@ -17,7 +17,12 @@ const REFUSED: Duration = Duration::from_secs(4);
 const NEVER_UP: Duration = Duration::from_secs(5);
 
 fn answering(fault: AnswerFault) -> ModelConfig {
-    ModelConfig { faults: Faults { answer: Some(fault), ..Faults::default() }, ..lines::model() }
+    with(Faults { answer: Some(fault), ..Faults::default() })
+}
+
+/// A WebSocket would save the call; here there is none.
+fn with(faults: Faults) -> ModelConfig {
+    ModelConfig { faults: Faults { websocket_refused: Some(503), ..faults }, ..lines::model() }
 }
 
 fn at(addresses: &[&str]) -> AnswerFault {
@@ -69,7 +74,7 @@ async fn fault_28_an_answer_without_its_last_line_end_is_good() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_29_a_session_that_never_comes_up_is_given_up_within_5_s() {
-    let media = |media| ModelConfig { faults: Faults { media, ..Faults::default() }, ..lines::model() };
+    let media = |media| with(Faults { media, ..Faults::default() });
     let cases = [
         ("ICE is not answered", MediaFaults { silent_after: Some(Duration::ZERO), ..MediaFaults::default() }),
         ("the channel never opens", MediaFaults { channel_never_opens: true, ..MediaFaults::default() }),

@@ -35,7 +35,12 @@ fn refusal(status: u16, code: Option<&str>, retry_after: Option<u32>) -> HttpFau
 }
 
 async fn fail(case: Case) -> (Case, House, Held) {
-    let house = House::of(model(vec![], Some(case.fault.clone()))).await;
+    let mut model = model(vec![], Some(case.fault.clone()));
+    if !matches!(case.fault, HttpFault::Status { .. }) {
+        // What is wrong with an answer in SDP is not wrong with a WebSocket, which would save the call.
+        model.faults.websocket_refused = Some(503);
+    }
+    let house = House::of(model).await;
     let held = house.call(0, LISTENING).await;
     (case, house, held)
 }

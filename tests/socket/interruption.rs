@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sim::model::{Delay, Line, ModelConfig, ModelScript, Reply, Timing, Turn};
+use sim::model::{Delay, Line, ModelConfig, ModelScript, Timing, Turn};
 use sim::phone::{CallPlan, Moment};
 
 use crate::support::house::{Held, House};
@@ -74,18 +74,18 @@ fn heard_ms(heard: &[i16], end: usize, said: &[i16], believed_ms: u32) -> Option
 
 /// The model's belief less what was heard, ms, for each reply that was cut.
 fn errors(held: &Held) -> Vec<i64> {
-    let said = said();
+    let (said, session) = (said(), held.session());
     let clears = held.report.times(|m| matches!(m, Moment::Clear { .. }));
-    let cut: Vec<&Reply> = held.session().replies.iter().filter(|r| r.truncated).collect();
-    assert_eq!(clears.len(), cut.len(), "{cut:?}");
-    let pairs = clears.iter().zip(cut);
-    pairs
-        .map(|(at, reply)| {
-            let end = held.report.sample_at(*at).min(held.report.heard.len());
-            let heard = heard_ms(&held.report.heard, end, &said, reply.believed_ms);
-            i64::from(reply.believed_ms) - heard.expect("the reply was loud at some time")
-        })
-        .collect()
+    let cut = session.replies.iter().filter(|r| r.truncated);
+    cut.map(|reply| {
+        // A clear may also take what is left of a reply that was said to its end, so they are not counted off one by one.
+        let begun = (session.requested + reply.begun).saturating_duration_since(held.zero);
+        let clear = clears.iter().find(|clear| **clear > begun).expect("the phone was told");
+        let end = held.report.sample_at(*clear).min(held.report.heard.len());
+        let heard = heard_ms(&held.report.heard, end, &said, reply.believed_ms);
+        i64::from(reply.believed_ms) - heard.expect("the reply was loud at some time")
+    })
+    .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -166,8 +166,7 @@ async fn a_minute_received_at_once_is_played_at_its_pace() {
     let reply = Line::Clips(minute.iter().map(|name| (*name).to_owned()).collect());
     model.script.turns[0].reply = Some(reply);
     let house = House::of(model).await;
-    let script =
-        "wait-speech\nwait-silence 500ms\nsay thank-you\ninterrupt 12s lima\nwait-silence 300ms\nhangup\n";
+    let script = "wait-speech\nwait-silence 500ms\nsay thank-you\nwait-speech\npause 12s\nsay lima\nwait-silence 300ms\nhangup\n";
     let held = house.place(0, patient(script)).await;
     held.assert_orderly();
     let cut = held.session().replies.iter().find(|r| r.truncated).expect("the reply was cut");

@@ -109,6 +109,12 @@ struct Side {
     format: Option<Format>,
 }
 
+impl Side {
+    fn is_mulaw(&self) -> bool {
+        self.format.as_ref().is_some_and(|format| format.kind == FORMAT)
+    }
+}
+
 #[derive(Deserialize)]
 struct Format {
     #[serde(rename = "type")]
@@ -117,9 +123,9 @@ struct Format {
 
 impl Session {
     /// Whether both directions are mu-law. Reports have it that another format was given without a word.
-    fn is_mulaw(self) -> bool {
-        let is = |side: Option<Side>| side.and_then(|s| s.format).is_some_and(|f| f.kind == FORMAT);
-        self.audio.is_some_and(|audio| is(audio.input) && is(audio.output))
+    fn is_mulaw(&self) -> bool {
+        let is = |side: &Option<Side>| side.as_ref().is_some_and(Side::is_mulaw);
+        self.audio.as_ref().is_some_and(|audio| is(&audio.input) && is(&audio.output))
     }
 }
 
@@ -131,7 +137,9 @@ impl Leg {
         match event.kind.as_str() {
             // None of our events but the update is on its way: it was refused, or the session cannot be.
             "error" => Err(refusal(400, text.as_bytes(), None)),
-            "session.updated" if kind == event.kind && !event.session.is_some_and(Session::is_mulaw) => {
+            "session.updated"
+                if kind == event.kind && !event.session.as_ref().is_some_and(Session::is_mulaw) =>
+            {
                 Err(ConnectError::Unusable("the model does not speak mu-law"))
             }
             _ => Ok(kind == event.kind),

@@ -107,9 +107,9 @@ impl Postgres {
     }
 
     fn answers(&self) -> bool {
-        let asked =
-            self.program("psql").args(["-h", "127.0.0.1", "-U", "aria", "-p", &self.port.to_string()]);
-        let asked = { asked }.args(["-d", "postgres", "-c", "SELECT 1"]).output();
+        let mut asked = self.program("psql");
+        asked.args(["-h", "127.0.0.1", "-U", "aria", "-p", &self.port.to_string()]);
+        let asked = asked.args(["-d", "postgres", "-c", "SELECT 1"]).output();
         asked.is_ok_and(|asked| asked.status.success())
     }
 

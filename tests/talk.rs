@@ -2,6 +2,10 @@
 
 mod support;
 
+#[path = "talk/dispatch.rs"]
+mod dispatch;
+#[path = "talk/farewell.rs"]
+mod farewell;
 #[path = "talk/keys.rs"]
 mod keys;
 #[path = "talk/renewal.rs"]

@@ -58,10 +58,8 @@ pub struct Deps {
 /// Starts a call: the session is asked for at once, so that it is up before the stream's `start`.
 pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
     let settings = deps.settings.now();
-    let agent = match &inbound.agent {
-        Some(name) => settings.agent(name),
-        None => settings.agent_for(&inbound.to),
-    };
+    let chosen = inbound.agent.as_ref().and_then(|name| settings.agents.get(name).cloned());
+    let agent = chosen.unwrap_or_else(|| settings.agent_for(&inbound.to));
     let agent = Arc::new(agent.filled(&inbound.from, &inbound.to, &inbound.variables));
     let (requests_in, requests) = mpsc::channel(REQUEST_QUEUE);
     let snapshot = Snapshot {

@@ -31,6 +31,7 @@ impl Live {
     pub fn reload(&self, sources: &Sources) -> Result<Vec<&'static str>, ConfigError> {
         let mut new = load(sources)?;
         let old = self.now();
+        let url = |settings: &Settings| settings.dispatch.as_ref().map(|dispatch| dispatch.url.clone());
         let fixed = [
             ("listen", new.listen != old.listen),
             ("public_url", new.public_url != old.public_url),
@@ -40,6 +41,7 @@ impl Live {
             ("limits.calls_per_second", new.limits.calls_per_second != old.limits.calls_per_second),
             ("audio.cores", new.audio.cores != old.audio.cores),
             ("database_url", new.records.database_url.expose() != old.records.database_url.expose()),
+            ("dispatch.url", url(&new) != url(&old)),
             ("tools.private_hosts", new.tool_private_hosts != old.tool_private_hosts),
             ("tools.deny_prefixes", new.tool_denied_prefixes != old.tool_denied_prefixes),
         ];
@@ -49,6 +51,7 @@ impl Live {
         new.twilio = old.twilio.clone();
         new.openai = old.openai.clone();
         new.records = old.records.clone();
+        new.dispatch = old.dispatch.clone();
         new.audio.cores = old.audio.cores.clone();
         new.limits.max_calls = old.limits.max_calls;
         new.limits.calls_per_second = old.limits.calls_per_second;

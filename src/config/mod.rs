@@ -64,6 +64,8 @@ pub struct Settings {
     pub records: RecordSettings,
     /// What tokens cost, by model.
     pub prices: BTreeMap<String, Price>,
+    /// The service that may choose a call's agent, if there is one.
+    pub dispatch: Option<DispatchSettings>,
     /// Hosts in private or loopback ranges that tools may reach.
     pub tool_private_hosts: Vec<String>,
     /// Prefixes of numbers, with `+`, that are never called or written to, beside those that are built in.
@@ -94,6 +96,17 @@ pub struct OpenAiSettings {
     pub api_key: Option<Secret>,
     /// `https://api.openai.com/v1`, without a slash at its end.
     pub base_url: Url,
+}
+
+/// The service that may choose a call's agent.
+#[derive(Debug, Clone)]
+pub struct DispatchSettings {
+    /// Where it is asked.
+    pub url: Url,
+    /// What it is given; then the number decides.
+    pub timeout: Duration,
+    /// What the questions are signed with (`ARIA_DISPATCH_SECRET`).
+    pub secret: Option<Secret>,
 }
 
 /// What the bridge takes on.

@@ -34,6 +34,8 @@ pub struct File {
     pub webhooks: RawWebhooks,
     /// `[prices.MODEL]`: what its tokens cost.
     pub prices: BTreeMap<String, Price>,
+    /// The service that may choose a call's agent.
+    pub dispatch: Dispatch,
     /// What tools may reach.
     pub tools: Tools,
     /// Agents by name.
@@ -79,6 +81,15 @@ pub struct Audio {
     pub cores: Option<Vec<usize>>,
     pub opus_complexity: Option<u8>,
     pub opus_bitrate: Option<u32>,
+}
+
+/// `[dispatch]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Dispatch {
+    pub url: Option<String>,
+    pub timeout_ms: Option<u64>,
 }
 
 /// `[tools]`.

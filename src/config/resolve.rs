@@ -11,7 +11,7 @@ use url::Url;
 use super::agent;
 use super::price::{self, Price};
 use super::{
-    AudioSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings, overlay, place, raw,
+    AudioSettings, DispatchSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings, overlay, place, raw,
     records, tool,
 };
 
@@ -141,6 +141,7 @@ fn resolve(file: raw::File, sources: &Sources) -> Result<Settings, ConfigError> 
         audio: resolve_audio(file.audio)?,
         records: records::resolve(file.database_url.as_deref(), file.records, file.webhooks, env)?,
         prices: resolve_prices(file.prices)?,
+        dispatch: resolve_dispatch(file.dispatch, secret("ARIA_DISPATCH_SECRET"))?,
         tool_private_hosts: file.tools.private_hosts,
         tool_denied_prefixes: denied,
         agents,
@@ -217,6 +218,23 @@ pub(super) fn web_url(field: &str, text: &str) -> Result<Url, ConfigError> {
         return Err(value_error(field, text, "an http or https URL with a host and without a query"));
     }
     Ok(url)
+}
+
+/// Longest that a call's answer may wait for the dispatch hook, ms.
+const MAX_DISPATCH_MS: u64 = 500;
+
+fn resolve_dispatch(
+    typed: raw::Dispatch,
+    secret: Option<Secret>,
+) -> Result<Option<DispatchSettings>, ConfigError> {
+    let Some(url) = typed.url else { return Ok(None) };
+    let url = web_url("dispatch.url", &url)?;
+    let timeout_ms = typed.timeout_ms.unwrap_or(MAX_DISPATCH_MS);
+    if !(1..=MAX_DISPATCH_MS).contains(&timeout_ms) {
+        let allowed = format!("1 to {MAX_DISPATCH_MS}");
+        return Err(value_error("dispatch.timeout_ms", timeout_ms.to_string(), allowed));
+    }
+    Ok(Some(DispatchSettings { url, timeout: Duration::from_millis(timeout_ms), secret }))
 }
 
 fn resolve_limits(typed: &raw::Limits) -> Result<Limits, ConfigError> {

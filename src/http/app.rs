@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
+use super::dispatch::Dispatch;
 use crate::config::{Secret, Settings};
 use crate::hosting::rate::Bucket;
 use crate::hosting::{Registry, Switchboard};
@@ -28,6 +29,7 @@ pub struct App {
     /// Whether a request may come without a signature: there is no key, and nobody but this machine reaches us.
     pub(super) unsigned_allowed: bool,
     pub(super) account_sid: Option<String>,
+    pub(super) dispatch: Option<Dispatch>,
     pub(super) admin_token: Option<Secret>,
     pub(super) prometheus: Option<PrometheusHandle>,
     pub(super) store: Option<Arc<Store>>,
@@ -52,6 +54,7 @@ impl App {
             unsigned_allowed: !verifier.has_keys() && settings.public_url_is_loopback(),
             verifier,
             account_sid: settings.twilio.account_sid.clone(),
+            dispatch: Dispatch::new(settings),
             admin_token: settings.admin_token.clone(),
             prometheus,
             store: None,

@@ -6,6 +6,7 @@
 mod admin;
 mod app;
 mod calls;
+mod dispatch;
 mod health;
 mod history;
 mod pool;

@@ -8,9 +8,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
+use super::dispatch::Choice;
 use super::webhook::Webhook;
 use crate::call::{CallEnd, Dialed, Inbound};
-use crate::config::variables::Values;
 use crate::hosting::registry::{Admitted, Arrival, Standing};
 use crate::twilio::twiml;
 
@@ -28,13 +28,21 @@ fn document(text: impl Into<axum::body::Body>) -> Response {
 pub(super) async fn inbound(State(app): State<Arc<App>>, hook: Webhook) -> Response {
     let now = Instant::now();
     let party = |name: &str| hook.form.get(name).unwrap_or_default().to_owned();
+    let (from, to) = (party("From"), party("To"));
+    // A repeated webhook has its answer already.
+    let choice = match &app.dispatch {
+        Some(dispatch) if matches!(app.registry.standing(&hook.call_sid), Standing::Unknown) => {
+            dispatch.ask(&hook.call_sid, &from, &to).await
+        }
+        _ => Choice::default(),
+    };
     let inbound = Inbound {
         call_sid: hook.call_sid.clone(),
         account_sid: hook.account_sid.clone(),
-        from: party("From"),
-        to: party("To"),
-        agent: None,
-        variables: Values::new(),
+        from,
+        to,
+        agent: choice.agent,
+        variables: choice.variables,
         at: now,
     };
     let arrival = Arrival {

@@ -1,0 +1,100 @@
+//! How calls end, and where callers go.
+
+use std::time::Duration;
+
+use aria_bridge::call::CallEnd;
+use sim::model::{Line, ModelConfig, ModelScript, ToolCall, Turn};
+use sim::phone::{CallPlan, DialOutcome, EndedBy, Moment};
+
+use crate::support::house::{Blueprint, Held, House};
+use crate::support::lines;
+use crate::support::sound::{clip, likeness};
+
+const TOOLS: &str = r#"
+[[tools]]
+type = "builtin"
+name = "end_call"
+[[tools]]
+type = "builtin"
+name = "transfer_call"
+targets = { reception = "+15551230042" }
+"#;
+
+/// The first turn of the caller makes the model call `tool`.
+fn model(tool: &str, arguments: serde_json::Value) -> ModelConfig {
+    let script = ModelScript {
+        greeting: Line::of(["hello"]),
+        turns: vec![
+            Turn {
+                tool: Some(ToolCall { name: tool.into(), arguments }),
+                answer: Some(Line::of(["goodbye"])),
+                ..Turn::default()
+            },
+            Turn { reply: Some(Line::of(["sorry-problems"])), ..Turn::default() },
+        ],
+        ..ModelScript::default()
+    };
+    ModelConfig { script, ..ModelConfig::default() }
+}
+
+async fn house(model: ModelConfig, agent: &str) -> House {
+    House::build(Blueprint {
+        models: vec![model],
+        tables: TOOLS,
+        agent: agent.into(),
+        ..Blueprint::default()
+    })
+    .await
+}
+
+fn verbs(held: &Held) -> Vec<&'static str> {
+    let verb = |m: &Moment| if let Moment::Verb(verb) = m { Some(*verb) } else { None };
+    held.report.timeline.iter().filter_map(|e| verb(&e.what)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_goodbye_is_heard_before_the_call_ends() {
+    let house = house(model("end_call", serde_json::json!({})), "").await;
+    let script = "wait-speech\nwait-silence 500ms\nsay thank-you\npause 20s\nhangup\n";
+    let held = house.call(0, script).await;
+    assert_eq!(held.end(), Some(CallEnd::AgentHungUp), "{:?}", held.report);
+    assert_eq!(held.report.ended.by, EndedBy::Rest, "{:?}", held.report);
+    let like = likeness(&held.report.heard, &clip("goodbye"));
+    assert!(like > 0.8, "the whole goodbye: {like:.3}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_is_put_through() {
+    let house = house(model("transfer_call", serde_json::json!({ "target": "reception" })), "").await;
+    let script = "wait-speech\nwait-silence 500ms\nsay thank-you\npause 20s\nhangup\n";
+    let dial = DialOutcome { talking: Duration::from_secs(1), ..DialOutcome::default() };
+    let held = house.place(0, CallPlan { dial, ..lines::caller(script) }).await;
+    assert_eq!(held.end(), Some(CallEnd::Transferred), "{:?}", held.report);
+    assert!(verbs(&held).contains(&"Dial"), "{:?}", held.report);
+    assert!(held.report.twiml.iter().any(|t| t.contains("+15551230042")));
+    assert!(held.report.violations.is_empty() && held.report.warnings.is_empty(), "{:?}", held.report);
+    assert!(likeness(&held.report.heard, &clip("goodbye")) > 0.8, "he was told before");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_whom_nobody_answers_comes_back() {
+    let house = house(model("transfer_call", serde_json::json!({ "target": "reception" })), "").await;
+    let script = "wait-speech\nwait-silence 500ms\nsay thank-you\nwait-speech\nwait-silence 1500ms\nwait-speech\n\
+                  wait-silence 800ms\nhangup\n";
+    let dial = DialOutcome { status: "busy".into(), ..DialOutcome::default() };
+    let held = house.place(0, CallPlan { dial, ..lines::caller(script) }).await;
+    assert_eq!(held.end(), Some(CallEnd::CallerHungUp), "{:?}", held.report);
+    assert_eq!(held.report.stream_sids.len(), 2, "a stream before and one after");
+    let told = |e: &sim::model::Logged| e.event.to_string().contains("the line is busy");
+    assert!(held.session().client_events.iter().any(told));
+    assert_eq!(held.sessions.len(), 1, "the same model all the time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_caller_is_asked_and_then_let_go() {
+    let house = house(lines::model(), "idle_seconds = 2").await;
+    let held = house.call(0, "pause 40s\nhangup\n").await;
+    assert_eq!(held.end(), Some(CallEnd::CallerSilent), "{:?}", held.report);
+    let asked = |e: &&sim::model::Logged| e.kind() == "response.create";
+    assert_eq!(held.session().client_events.iter().filter(asked).count(), 3, "greeting, question, goodbye");
+}

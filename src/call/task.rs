@@ -13,11 +13,11 @@ use pipeline::{AgeHistogram, CallConfig, Command, Control, ModelCodec, ModelPort
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::handle::{REQUEST_QUEUE, Request, Shared, mask};
+use super::handle::{REQUEST_QUEUE, Request, Shared};
 use super::session::{Input, Session, Unheard};
 use super::{
     AttachError, Attached, CallEnd, CallHandle, Delays, Inbound, Listening, MediaBell, MediaCommand,
-    MediaEvent, Snapshot, Sound,
+    MediaEvent, Snapshot, Sound, mask,
 };
 use crate::config::{Agent, CodecChoice, Settings};
 use crate::openai::connect::Client;
@@ -53,7 +53,7 @@ pub struct Deps {
 
 /// Starts a call: the session is asked for at once, so that it is up before the stream's `start`.
 pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
-    let agent = deps.settings.agent_for(&inbound.to);
+    let agent = inbound.agent.clone().unwrap_or_else(|| deps.settings.agent_for(inbound.ours()));
     let (requests_in, requests) = mpsc::channel(REQUEST_QUEUE);
     let snapshot = Snapshot {
         call_sid: inbound.call_sid.clone(),
@@ -140,7 +140,7 @@ impl Call {
         let began = handle.inbound().at;
         Self {
             session: Session::new(began, actions::manner(&agent, &deps.settings)),
-            desk: deps.tools.desk(Arc::clone(&agent), &handle.inbound().from, &handle.inbound().to),
+            desk: deps.tools.desk(Arc::clone(&agent), handle.inbound().person(), handle.inbound().ours()),
             handle,
             deps,
             agent,

@@ -1,5 +1,6 @@
 //! An agent: what ARIA is on one number.
 
+mod fill;
 mod resolve;
 
 use std::time::Duration;

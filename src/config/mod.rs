@@ -4,9 +4,12 @@
 
 mod agent;
 mod e164;
+mod outbound;
 mod raw;
 mod resolve;
 mod secret;
+mod targets;
+mod tls;
 mod tool;
 
 use std::collections::BTreeMap;
@@ -22,8 +25,10 @@ pub use agent::{
     TurnDetection,
 };
 pub use e164::{E164, NotE164};
+pub use outbound::{Allowed, Outbound};
 pub use resolve::{ConfigError, load};
 pub use secret::Secret;
+pub use tls::TlsFiles;
 pub use tool::{
     Builtin, Endpoint, HttpMethod, HttpTool, KEYS_AT_ONCE, MAX_ANSWER_BYTES, McpLink, McpServer, Schema,
     Tool, ToolAction, Unfilled,
@@ -50,6 +55,12 @@ pub struct Settings {
     pub tool_private_hosts: Vec<String>,
     /// Prefixes of numbers, with `+`, that are never called or written to, beside those that are built in.
     pub tool_denied_prefixes: Vec<String>,
+    /// Whom the bridge may call.
+    pub outbound: Outbound,
+    /// The listener's certificate; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Where callers may be put through to: name to number ([`Settings::target`]).
+    pub transfer: BTreeMap<String, E164>,
     /// Agents by name; `default` is always there.
     pub agents: BTreeMap<String, Arc<Agent>>,
     /// Phone number (E.164) to agent name.

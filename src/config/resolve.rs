@@ -8,7 +8,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::agent;
-use super::{AudioSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings, raw, tool};
+use super::{AudioSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings};
+use super::{outbound, raw, targets, tls, tool};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_FILE: &str = "aria.toml";
@@ -117,6 +118,9 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         limits: resolve_limits(&file.limits)?,
         audio: resolve_audio(file.audio)?,
         tool_private_hosts: file.tools.private_hosts,
+        outbound: outbound::resolve(file.outbound, &denied, &agents)?,
+        tls: tls::resolve(file.tls, env)?,
+        transfer: targets::resolve(file.transfer, &denied)?,
         tool_denied_prefixes: denied,
         agents,
         numbers: file.numbers,

@@ -7,9 +7,12 @@ mod admin;
 mod app;
 mod calls;
 mod health;
+mod json;
+mod outbound;
 mod pool;
 mod profile;
 mod server;
+mod steer;
 mod upgrade;
 mod webhook;
 mod webhooks;
@@ -23,7 +26,7 @@ pub use app::App;
 pub use server::{bind, serve};
 
 use crate::twilio::public_url::{
-    AFTER_PATH, INBOUND_PATH, MEDIA_PATH, STATUS_PATH, STREAM_STATUS_PATH, SUMMARY_PATH,
+    AFTER_PATH, AMD_PATH, INBOUND_PATH, MEDIA_PATH, STATUS_PATH, STREAM_STATUS_PATH, SUMMARY_PATH,
 };
 
 /// All routes.
@@ -33,15 +36,18 @@ fn router(app: Arc<App>) -> Router {
         .route(AFTER_PATH, post(webhooks::after))
         .route(STATUS_PATH, post(webhooks::status))
         .route(SUMMARY_PATH, post(webhooks::summary))
+        .route(AMD_PATH, post(webhooks::machine))
         .route(STREAM_STATUS_PATH, post(webhooks::stream_status))
         .route(MEDIA_PATH, get(upgrade::media))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .route("/api/calls", get(calls::list))
+        .route("/api/calls", get(calls::list).post(outbound::place))
         .route("/api/calls/{sid}", get(calls::show))
         .route("/api/calls/{sid}/events", get(calls::events))
         .route("/api/calls/{sid}/hangup", post(calls::hang_up))
+        .route("/api/calls/{sid}/say", post(steer::say))
+        .route("/api/calls/{sid}/transfer", post(steer::transfer))
         .route("/api/profile", get(profile::show))
         .with_state(app)
 }

@@ -116,9 +116,9 @@ impl Bridge {
             twilio: twilio::rest::Client::new(&settings.twilio),
             tools: tools::Runner::new(&settings).map_err(StartError::Client)?,
             store: Some(Arc::clone(&store)),
-            settings: Live::new(settings),
+            settings: Arc::new(Live::new(settings)),
         });
-        let app = http::App::new(&deps.settings.now(), Arc::new(Calls(Arc::clone(&deps))), prometheus);
+        let app = http::App::new(&deps.settings, Arc::new(Calls(Arc::clone(&deps))), prometheus);
         let app = Arc::new(app.with_store(Arc::clone(&store)));
         Ok(Self { listener, app, deps, store })
     }

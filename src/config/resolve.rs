@@ -11,8 +11,8 @@ use url::Url;
 use super::agent;
 use super::price::{self, Price};
 use super::{
-    AudioSettings, DispatchSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings, overlay, place, raw,
-    records, tool,
+    AudioSettings, DispatchSettings, Key, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings,
+    outbound, overlay, place, raw, records, targets, tls, tool,
 };
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -123,7 +123,7 @@ fn resolve(file: raw::File, sources: &Sources) -> Result<Settings, ConfigError> 
         }
     }
 
-    Ok(Settings {
+    let settings = Settings {
         listen,
         public_url,
         admin_token: secret("ARIA_ADMIN_TOKEN"),
@@ -143,10 +143,25 @@ fn resolve(file: raw::File, sources: &Sources) -> Result<Settings, ConfigError> 
         prices: resolve_prices(file.prices)?,
         dispatch: resolve_dispatch(file.dispatch, secret("ARIA_DISPATCH_SECRET"))?,
         tool_private_hosts: file.tools.private_hosts,
+        outbound: outbound::resolve(file.outbound, &denied, &agents)?,
+        tls: tls::resolve(file.tls, env)?,
+        transfer: targets::resolve(file.transfer, &denied)?,
         tool_denied_prefixes: denied,
         agents,
         numbers: file.numbers,
-    })
+    };
+    for agent in settings.agents.values() {
+        for (key, action) in &agent.keys {
+            if let Key::Transfer(target) = action
+                && settings.target(agent, target).is_none()
+            {
+                let field = format!("agents.{}.keys.{key}.transfer", agent.name);
+                let allowed = "a target of the agent's transfer_call tool or of [transfer]";
+                return Err(value_error(field, target, allowed));
+            }
+        }
+    }
+    Ok(settings)
 }
 
 /// What was typed: the file, and over it what the environment says of its fields.

@@ -7,11 +7,13 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
 use super::dispatch::Dispatch;
-use crate::config::{Secret, Settings};
+use crate::config::{Live, Secret};
+use crate::hosting::outbound::Book;
 use crate::hosting::rate::Bucket;
 use crate::hosting::{Registry, Switchboard};
 use crate::store::Store;
 use crate::twilio::public_url::PublicUrl;
+use crate::twilio::rest;
 use crate::twilio::signature::Verifier;
 
 /// Operators watching live calls at once.
@@ -23,6 +25,11 @@ const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
 pub struct App {
     /// The calls.
     pub registry: Arc<Registry>,
+    pub(super) settings: Arc<Live>,
+    /// What we have called for.
+    pub(super) outbound: Book,
+    /// Twilio over HTTP; `None` without an account.
+    pub(super) twilio: Option<rest::Client>,
     pub(super) switchboard: Arc<dyn Switchboard>,
     pub(super) public: PublicUrl,
     pub(super) verifier: Verifier,
@@ -41,13 +48,17 @@ pub struct App {
 impl App {
     /// For these settings. `switchboard` begins calls; `prometheus` is what `/metrics` shows.
     pub fn new(
-        settings: &Settings,
+        live: &Arc<Live>,
         switchboard: Arc<dyn Switchboard>,
         prometheus: Option<PrometheusHandle>,
     ) -> Self {
+        let settings = &*live.now();
         let tokens = [&settings.twilio.auth_token, &settings.twilio.auth_token_secondary];
         let verifier = Verifier::new(tokens.into_iter().flatten().cloned());
         Self {
+            settings: Arc::clone(live),
+            outbound: Book::default(),
+            twilio: rest::Client::new(&settings.twilio),
             registry: Arc::new(Registry::new(settings.limits.max_calls, settings.limits.calls_per_second)),
             switchboard,
             public: PublicUrl::new(&settings.public_url),

@@ -99,7 +99,8 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Starts the audio threads and opens the records. Must be called within a tokio runtime. `listener` is the bound socket ([`listen`]): who wants a free port knows it before the rest starts.
+    /// Starts the audio threads and opens the records. Must be called within a tokio runtime. `listener` is the bound socket
+    /// ([`listen`]): who wants a free port knows it before the rest starts.
     pub fn start(
         settings: Settings,
         listener: TcpListener,

@@ -16,6 +16,12 @@ pub enum CallEnd {
     Transferred,
     /// A machine answered our call; it was left a message if there is one.
     Voicemail,
+    /// Nobody answered our call.
+    NoAnswer,
+    /// The line that we called is busy, or the call was declined.
+    Busy,
+    /// The number that we called cannot be reached.
+    NotReached,
     /// An operator ended the call through the admin API.
     OperatorHungUp,
     /// The media stream never started after the webhook.
@@ -49,6 +55,9 @@ impl CallEnd {
             Self::CallerSilent => "caller_silent",
             Self::Transferred => "transferred",
             Self::Voicemail => "voicemail",
+            Self::NoAnswer => "no_answer",
+            Self::Busy => "busy",
+            Self::NotReached => "not_reached",
             Self::OperatorHungUp => "operator_hung_up",
             Self::StreamNeverStarted => "stream_never_started",
             Self::StreamLost => "stream_lost",
@@ -60,6 +69,18 @@ impl CallEnd {
             Self::Shutdown => "shutdown",
             Self::Aborted => "aborted",
             Self::Internal => "internal",
+        }
+    }
+
+    /// What a final `CallStatus` of a call that we placed means.
+    /// <https://www.twilio.com/docs/voice/api/call-resource#call-status-values>
+    pub fn of_status(status: &str) -> Self {
+        match status {
+            "no-answer" => Self::NoAnswer,
+            "busy" => Self::Busy,
+            "failed" => Self::NotReached,
+            "canceled" => Self::OperatorHungUp,
+            _ => Self::CallerHungUp,
         }
     }
 

@@ -7,49 +7,13 @@ use std::time::{Duration, Instant};
 use pipeline::{AgeHistogram, Bell, CallStats, MediaPort};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
-use super::{CallEnd, CallEvent, Dialed, Listening, Onward, Snapshot};
-use crate::config::variables::Values;
+use super::{CallEnd, CallEvent, Dialed, Inbound, Listening, Onward, Snapshot};
 use crate::twilio::wire::Start;
 
 /// Requests waiting at a call's task. One attach and a few ends ever come.
 pub(super) const REQUEST_QUEUE: usize = 8;
 /// Events a slow observer may lag behind before it misses some.
 const EVENT_BACKLOG: usize = 256;
-
-/// The webhook, as far as the call needs it.
-#[derive(Clone)]
-pub struct Inbound {
-    /// `CA…`.
-    pub call_sid: String,
-    /// `AC…`.
-    pub account_sid: String,
-    /// The caller, E.164 or whatever the carrier said.
-    pub from: String,
-    /// The number that was called.
-    pub to: String,
-    /// The agent that was chosen for it; `None`: the number decides.
-    pub agent: Option<String>,
-    /// What its texts are filled with besides.
-    pub variables: Values,
-    /// When the webhook arrived.
-    pub at: Instant,
-}
-
-/// All but the last two characters of a phone number replaced.
-pub fn mask(number: &str) -> String {
-    let shown = number.char_indices().rev().nth(1).map_or(number, |(i, _)| &number[i..]);
-    format!("…{shown}")
-}
-
-impl fmt::Debug for Inbound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inbound")
-            .field("call_sid", &self.call_sid)
-            .field("from", &mask(&self.from))
-            .field("to", &mask(&self.to))
-            .finish_non_exhaustive()
-    }
-}
 
 /// Woken by the audio thread when frames for Twilio are ready.
 #[derive(Debug, Default)]
@@ -318,17 +282,5 @@ impl CallHandle {
     /// What happens from now on. An observer that falls 256 events behind misses the oldest.
     pub fn subscribe(&self) -> broadcast::Receiver<CallEvent> {
         self.0.events.get_or_init(|| broadcast::channel(EVENT_BACKLOG).0).subscribe()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_masked_number_keeps_two_digits() {
-        assert_eq!(mask("+15551230042"), "…42");
-        assert_eq!(mask("7"), "…7");
-        assert_eq!(mask(""), "…");
     }
 }

@@ -2,6 +2,7 @@
 
 mod end;
 mod handle;
+mod inbound;
 mod listening;
 pub mod manner;
 mod observe;
@@ -14,9 +15,9 @@ pub mod transcript;
 pub use crate::openai::wire::Usage;
 pub use end::CallEnd;
 pub use handle::{
-    AttachError, Attached, CallHandle, Clip, Inbound, MediaBell, MediaClosed, MediaCommand, MediaEvent,
-    Played, mask,
+    AttachError, Attached, CallHandle, Clip, MediaBell, MediaClosed, MediaCommand, MediaEvent, Played,
 };
+pub use inbound::{Direction, Inbound, mask};
 pub use listening::Listening;
 pub use observe::{CallEvent, Delays, Latency, Progress, Snapshot, Sound, Speaker, Turn};
 pub use onward::{Dialed, Onward};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::handle::mask;
+use super::mask;
 
 /// A person to whom the caller is put through.
 #[derive(Clone, PartialEq, Eq)]

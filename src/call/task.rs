@@ -13,12 +13,12 @@ use pipeline::{AgeHistogram, CallConfig, Command, Control, ModelCodec, ModelPort
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::handle::{REQUEST_QUEUE, Request, Shared, mask};
+use super::handle::{REQUEST_QUEUE, Request, Shared};
 use super::records::Recorder;
 use super::session::{Input, Session, Unheard};
 use super::{
     AttachError, Attached, CallEnd, CallHandle, Delays, Inbound, Listening, MediaBell, MediaCommand,
-    MediaEvent, Snapshot, Sound,
+    MediaEvent, Snapshot, Sound, mask,
 };
 use crate::config::{Agent, CodecChoice, Live, Settings};
 use crate::openai::connect::Client;
@@ -59,8 +59,8 @@ pub struct Deps {
 pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
     let settings = deps.settings.now();
     let chosen = inbound.agent.as_ref().and_then(|name| settings.agents.get(name).cloned());
-    let agent = chosen.unwrap_or_else(|| settings.agent_for(&inbound.to));
-    let agent = Arc::new(agent.filled(&inbound.from, &inbound.to, &inbound.variables));
+    let agent = chosen.unwrap_or_else(|| settings.agent_for(inbound.ours()));
+    let agent = Arc::new(agent.filled(inbound.person(), inbound.ours(), &inbound.variables));
     let (requests_in, requests) = mpsc::channel(REQUEST_QUEUE);
     let snapshot = Snapshot {
         call_sid: inbound.call_sid.clone(),
@@ -153,7 +153,7 @@ impl Call {
         Self {
             records,
             session: Session::new(began, actions::manner(&agent, &settings)),
-            desk: deps.tools.desk(Arc::clone(&agent), &handle.inbound().from, &handle.inbound().to),
+            desk: deps.tools.desk(Arc::clone(&agent), handle.inbound().person(), handle.inbound().ours()),
             handle,
             deps,
             agent,

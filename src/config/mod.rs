@@ -5,6 +5,7 @@
 mod agent;
 mod e164;
 mod live;
+mod outbound;
 mod overlay;
 mod place;
 mod price;
@@ -12,7 +13,9 @@ mod raw;
 mod records;
 mod resolve;
 mod secret;
+mod targets;
 mod template;
+mod tls;
 mod tool;
 pub mod variables;
 
@@ -30,11 +33,13 @@ pub use agent::{
 };
 pub use e164::{E164, NotE164};
 pub use live::{LOOK_EVERY, Live, Watch};
+pub use outbound::{Allowed, Outbound};
 pub use price::{Price, Tokens};
 pub use records::{RecordSettings, WebhookSettings};
 pub use resolve::{ConfigError, load};
 pub use secret::Secret;
 pub use template::TEMPLATE;
+pub use tls::TlsFiles;
 pub use tool::{
     Builtin, Endpoint, HttpMethod, HttpTool, KEYS_AT_ONCE, MAX_ANSWER_BYTES, McpLink, McpServer, Schema,
     Tool, ToolAction, Unfilled,
@@ -70,6 +75,12 @@ pub struct Settings {
     pub tool_private_hosts: Vec<String>,
     /// Prefixes of numbers, with `+`, that are never called or written to, beside those that are built in.
     pub tool_denied_prefixes: Vec<String>,
+    /// Whom the bridge may call.
+    pub outbound: Outbound,
+    /// The listener's certificate; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Where callers may be put through to: name to number ([`Settings::target`]).
+    pub transfer: BTreeMap<String, E164>,
     /// Agents by name; `default` is always there.
     pub agents: BTreeMap<String, Arc<Agent>>,
     /// Phone number (E.164), or the beginning of one and `*`, to agent name.

@@ -11,9 +11,9 @@ use url::Url;
 use super::agent;
 use super::price::{self, Price};
 use super::{
-    AudioSettings, DispatchSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings, overlay, place, raw,
-    records, tool,
+    AudioSettings, DispatchSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings,
 };
+use super::{outbound, overlay, place, raw, records, targets, tls, tool};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
@@ -143,6 +143,9 @@ fn resolve(file: raw::File, sources: &Sources) -> Result<Settings, ConfigError> 
         prices: resolve_prices(file.prices)?,
         dispatch: resolve_dispatch(file.dispatch, secret("ARIA_DISPATCH_SECRET"))?,
         tool_private_hosts: file.tools.private_hosts,
+        outbound: outbound::resolve(file.outbound, &denied, &agents)?,
+        tls: tls::resolve(file.tls)?,
+        transfer: targets::resolve(file.transfer, &denied)?,
         tool_denied_prefixes: denied,
         agents,
         numbers: file.numbers,

@@ -138,8 +138,40 @@ impl Call {
         self.media(MediaCommand::Close { code: 1000, reason: "transfer" });
     }
 
+    /// A key asks for a target by its name.
+    fn transfer_to(&mut self, name: String) {
+        match self.deps.settings.now().target(&self.agent, &name) {
+            Some(to) => {
+                let onward = Onward { name, to: to.expose().to_owned(), summary: None };
+                self.session.handle(Instant::now(), Input::Transfer(onward));
+            }
+            None => {
+                metrics::counter!("aria_transfers_refused_total").increment(1);
+                tracing::warn!(call = %self.handle.inbound().call_sid, target = %name, "a key names a target that is not in [transfer]");
+            }
+        }
+    }
+
+    /// Sends a text message, beside the call: nobody waits for it.
     fn message(&self, to: String, body: String) {
-        let _ = (to, body);
+        let count = |outcome: &'static str| {
+            metrics::counter!("aria_messages_total", "outcome" => outcome).increment(1);
+        };
+        let inbound = self.handle.inbound();
+        let Some(twilio) = self.deps.twilio.clone() else {
+            tracing::warn!(call = %inbound.call_sid, "no text message without a Twilio account");
+            return count("no_account");
+        };
+        let (call_sid, from) = (inbound.call_sid.clone(), inbound.ours().to_owned());
+        tokio::spawn(async move {
+            match twilio.send_message(&from, &to, &body).await {
+                Ok(()) => count("sent"),
+                Err(error) => {
+                    tracing::warn!(call = %call_sid, %error, "the text message was not sent");
+                    count("failed");
+                }
+            }
+        });
     }
 
     fn tell(&mut self, event: CallEvent) {

@@ -47,7 +47,7 @@ impl Call {
         let client = self.deps.model.clone();
         let tools = self.deps.tools.definitions(&self.agent);
         let settings = session::settings(&self.agent, tools).to_string();
-        let caller = client.safety_identifier(&self.handle.inbound().from);
+        let caller = client.safety_identifier(self.handle.inbound().person());
         let codecs = offered(self.agent.codec);
         let wanted = Arc::new(AtomicBool::new(true));
         let asked = Arc::clone(&wanted);

@@ -77,6 +77,10 @@ impl Switchboard for Calls {
         Arc::new(task::spawn(inbound, &self.0))
     }
 
+    fn settings(&self) -> Option<Arc<Settings>> {
+        Some(self.0.settings.now())
+    }
+
     fn ready(&self) -> bool {
         self.0.store.as_ref().is_none_or(|store| store.ready())
     }

@@ -12,8 +12,10 @@ use tokio::sync::{Notify, watch};
 
 use super::admission::{Admission, Refusal};
 use super::line::Line;
+use super::ringing::Ringing;
 use super::token::{TokenError, Tokens};
 use crate::call::{CallEnd, Snapshot};
+use crate::twilio::twiml;
 use crate::twilio::wire::Start;
 
 /// How long a call is remembered after its end.
@@ -91,6 +93,8 @@ struct Entry {
 }
 
 enum State {
+    /// We have called, nobody has answered.
+    Ringing(Arc<Ringing>),
     Live(Arc<dyn Line>),
     // Boxed, and without the call's channels: a thousand of these are kept.
     Ended(CallEnd, Box<Snapshot>),
@@ -109,7 +113,19 @@ struct Inner {
     retries: HashMap<String, String>,
     /// Ended and refused calls, the longest over first.
     over: VecDeque<(Instant, String)>,
+    /// Ringing calls are among them.
     live: usize,
+    /// Rooms kept for calls that are being placed.
+    reserved: usize,
+}
+
+/// Room for a call that is being placed. Dropping it gives the room back.
+pub struct Reservation(Arc<Registry>);
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.0.lock().reserved -= 1;
+    }
 }
 
 /// All calls of this process.
@@ -129,6 +145,7 @@ impl Registry {
             retries: HashMap::new(),
             over: VecDeque::new(),
             live: 0,
+            reserved: 0,
         };
         Self {
             inner: Mutex::new(inner),
@@ -155,17 +172,21 @@ impl Registry {
             // A token is one account's; another account cannot have its answer.
             inner.entries.get(retried).filter(|entry| entry.account_sid == arrival.account_sid)
         });
-        if let Some(entry) = known {
-            return (entry.answer.clone(), Admitted::Repeated);
-        }
+        let answered = match known {
+            // It was let in when it was placed.
+            Some(Entry { state: State::Ringing(ringing), .. }) if ringing.answer() => true,
+            Some(entry) => return (entry.answer.clone(), Admitted::Repeated),
+            None => false,
+        };
 
-        let live = inner.live;
-        let admitted = inner.admission.admit(live, now.saturating_duration_since(self.started));
+        let held = inner.live + inner.reserved;
+        let passed = now.saturating_duration_since(self.started);
+        let admitted = if answered { Ok(()) } else { inner.admission.admit(held, passed) };
         let (answer, state, admitted) = match admitted {
             Ok(()) => {
                 let line = begin();
                 let token = self.tokens.issue(arrival.call_sid, arrival.account_sid, now);
-                inner.live += 1;
+                inner.live += usize::from(!answered);
                 (connect(&token), State::Live(line.clone()), Admitted::Begun(line))
             }
             Err(refusal) => (refuse(refusal), State::Refused, Admitted::Refused(refusal)),
@@ -190,6 +211,42 @@ impl Registry {
         inner.entries.insert(call_sid, entry);
         self.live.send_replace(inner.live);
         (answer, admitted)
+    }
+
+    /// Keeps room for a call that is about to be placed.
+    pub fn reserve(self: &Arc<Self>, now: Instant) -> Result<Reservation, Refusal> {
+        let mut inner = self.lock();
+        let held = inner.live + inner.reserved;
+        inner.admission.admit(held, now.saturating_duration_since(self.started))?;
+        inner.reserved += 1;
+        drop(inner);
+        Ok(Reservation(self.clone()))
+    }
+
+    /// Enters a call that was placed: it takes the reserved room until it is answered or over. Whether it is new: it may have been
+    /// answered before Twilio told us its name.
+    pub fn ring(&self, reservation: Reservation, ringing: Arc<Ringing>) -> bool {
+        let mut inner = self.lock();
+        let call_sid = ringing.call_sid().to_owned();
+        let new = !inner.entries.contains_key(&call_sid);
+        if new {
+            let entry = Entry {
+                account_sid: ringing.account_sid().to_owned(),
+                idempotency: None,
+                // For a webhook that comes when it is over.
+                answer: Bytes::from(twiml::hang_up()),
+                state: State::Ringing(ringing),
+                reconnects: 0,
+                stream: None,
+                closed_by_us: false,
+            };
+            inner.entries.insert(call_sid, entry);
+            inner.live += 1;
+            self.live.send_replace(inner.live);
+        }
+        drop(inner);
+        drop(reservation);
+        new
     }
 
     /// Uses up the token of a stream's `start` and makes the stream its call's current one.
@@ -237,6 +294,10 @@ impl Registry {
         match self.lock().entries.get(call_sid) {
             None => Standing::Unknown,
             Some(entry) => match &entry.state {
+                State::Ringing(line) => match line.is_ended() {
+                    Some(end) => Standing::Ended(end),
+                    None => Standing::Live { line: line.clone(), closed_by_us: false },
+                },
                 State::Live(line) => match line.is_ended() {
                     Some(end) => Standing::Ended(end),
                     None => Standing::Live { line: line.clone(), closed_by_us: entry.closed_by_us },
@@ -276,7 +337,7 @@ impl Registry {
     pub fn finish(&self, call_sid: &str, end: CallEnd, snapshot: Snapshot, now: Instant) {
         let mut inner = self.lock();
         let Some(entry) = inner.entries.get_mut(call_sid) else { return };
-        if !matches!(entry.state, State::Live(_)) {
+        if !matches!(entry.state, State::Live(_) | State::Ringing(_)) {
             return;
         }
         entry.state = State::Ended(end, Box::new(snapshot));
@@ -297,7 +358,7 @@ impl Registry {
     /// Whether the door is open.
     pub fn open(&self) -> Result<(), Refusal> {
         let inner = self.lock();
-        inner.admission.open(inner.live)
+        inner.admission.open(inner.live + inner.reserved)
     }
 
     /// Notes whether records can be kept: no call begins while they cannot.
@@ -333,7 +394,8 @@ impl Registry {
 
     /// One call as it stands or ended.
     pub fn snapshot(&self, call_sid: &str) -> Option<Snapshot> {
-        let line = match &self.lock().entries.get(call_sid)?.state {
+        let line: Arc<dyn Line> = match &self.lock().entries.get(call_sid)?.state {
+            State::Ringing(line) => line.clone(),
             State::Live(line) => line.clone(),
             State::Ended(_, snapshot) => return Some(Snapshot::clone(snapshot)),
             State::Refused => return None,
@@ -363,6 +425,7 @@ impl Registry {
 impl Inner {
     fn lines(&self) -> impl Iterator<Item = Arc<dyn Line>> {
         self.entries.values().filter_map(|entry| match &entry.state {
+            State::Ringing(line) => Some(line.clone() as Arc<dyn Line>),
             State::Live(line) => Some(line.clone()),
             _ => None,
         })

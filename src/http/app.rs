@@ -8,10 +8,12 @@ use tokio::sync::Semaphore;
 
 use super::dispatch::Dispatch;
 use crate::config::{Secret, Settings};
+use crate::hosting::outbound::Book;
 use crate::hosting::rate::Bucket;
 use crate::hosting::{Registry, Switchboard};
 use crate::store::Store;
 use crate::twilio::public_url::PublicUrl;
+use crate::twilio::rest;
 use crate::twilio::signature::Verifier;
 
 /// Operators watching live calls at once.
@@ -23,6 +25,12 @@ const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
 pub struct App {
     /// The calls.
     pub registry: Arc<Registry>,
+    /// As they were at the start.
+    begun_with: Arc<Settings>,
+    /// What we have called for.
+    pub(super) outbound: Book,
+    /// Twilio over HTTP; `None` without an account.
+    pub(super) twilio: Option<rest::Client>,
     pub(super) switchboard: Arc<dyn Switchboard>,
     pub(super) public: PublicUrl,
     pub(super) verifier: Verifier,
@@ -48,6 +56,9 @@ impl App {
         let tokens = [&settings.twilio.auth_token, &settings.twilio.auth_token_secondary];
         let verifier = Verifier::new(tokens.into_iter().flatten().cloned());
         Self {
+            begun_with: Arc::new(settings.clone()),
+            outbound: Book::default(),
+            twilio: rest::Client::new(&settings.twilio),
             registry: Arc::new(Registry::new(settings.limits.max_calls, settings.limits.calls_per_second)),
             switchboard,
             public: PublicUrl::new(&settings.public_url),
@@ -67,6 +78,11 @@ impl App {
     /// Past calls are read from here.
     pub fn with_store(self, store: Arc<Store>) -> Self {
         Self { store: Some(store), ..self }
+    }
+
+    /// The settings in force.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.switchboard.settings().unwrap_or_else(|| Arc::clone(&self.begun_with))
     }
 
     /// Counts a refused request. Whether it is also worth a line in the log.

@@ -9,9 +9,12 @@ mod calls;
 mod dispatch;
 mod health;
 mod history;
+mod json;
+mod outbound;
 mod pool;
 mod profile;
 mod server;
+mod steer;
 mod upgrade;
 mod webhook;
 mod webhooks;
@@ -25,7 +28,7 @@ pub use app::App;
 pub use server::{bind, serve};
 
 use crate::twilio::public_url::{
-    AFTER_PATH, INBOUND_PATH, MEDIA_PATH, STATUS_PATH, STREAM_STATUS_PATH, SUMMARY_PATH,
+    AFTER_PATH, AMD_PATH, INBOUND_PATH, MEDIA_PATH, STATUS_PATH, STREAM_STATUS_PATH, SUMMARY_PATH,
 };
 
 /// All routes.
@@ -35,17 +38,20 @@ fn router(app: Arc<App>) -> Router {
         .route(AFTER_PATH, post(webhooks::after))
         .route(STATUS_PATH, post(webhooks::status))
         .route(SUMMARY_PATH, post(webhooks::summary))
+        .route(AMD_PATH, post(webhooks::machine))
         .route(STREAM_STATUS_PATH, post(webhooks::stream_status))
         .route(MEDIA_PATH, get(upgrade::media))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .route("/api/calls", get(history::list).delete(history::delete))
+        .route("/api/calls", get(history::list).delete(history::delete).post(outbound::place))
         .route("/api/calls/{sid}", get(history::show))
         .route("/api/webhooks/dead", get(history::dead_letters))
         .route("/api/webhooks/dead/{id}/retry", post(history::retry))
         .route("/api/calls/{sid}/events", get(calls::events))
         .route("/api/calls/{sid}/hangup", post(calls::hang_up))
+        .route("/api/calls/{sid}/say", post(steer::say))
+        .route("/api/calls/{sid}/transfer", post(steer::transfer))
         .route("/api/profile", get(profile::show))
         .with_state(app)
 }

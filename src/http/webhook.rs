@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::App;
+use super::outbound::TOKEN_QUERY;
 use super::server::Peer;
 use crate::twilio::form::{Form, MAX_BODY_BYTES};
 use crate::twilio::signature::{SETTINGS_HEADER, SIGNATURE_HEADER};
@@ -24,6 +25,8 @@ const MAX_ID_BYTES: usize = 128;
 #[derive(Debug)]
 pub(super) struct Webhook {
     pub form: Form,
+    /// The one-time token of a call that we have placed, from the URL, which is signed.
+    pub order: Option<String>,
     pub call_sid: String,
     pub account_sid: String,
     pub idempotency: Option<String>,
@@ -77,7 +80,10 @@ impl FromRequest<Arc<App>> for Webhook {
         let idempotency = header(IDEMPOTENCY_HEADER)
             .filter(|token| !token.is_empty() && token.len() <= MAX_ID_BYTES)
             .map(str::to_owned);
-        Ok(Self { form, call_sid, account_sid, idempotency })
+        let query = head.uri.query().unwrap_or_default();
+        let order = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == TOKEN_QUERY);
+        let order = order.map(|(_, token)| token.into_owned());
+        Ok(Self { form, order, call_sid, account_sid, idempotency })
     }
 }
 

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::App;
 use super::dispatch::Choice;
 use super::webhook::Webhook;
-use crate::call::{CallEnd, Dialed, Inbound};
+use crate::call::{CallEnd, Dialed, Direction, Inbound};
 use crate::hosting::registry::{Admitted, Arrival, Standing};
 use crate::twilio::twiml;
 
@@ -27,14 +27,21 @@ fn document(text: impl Into<axum::body::Body>) -> Response {
 /// `POST /api/twilio/voice/inbound`: a call has come.
 pub(super) async fn inbound(State(app): State<Arc<App>>, hook: Webhook) -> Response {
     let now = Instant::now();
+    let new = matches!(app.registry.standing(&hook.call_sid), Standing::Unknown);
+    let errand = hook.order.as_ref().and_then(|token| app.outbound.redeem(token, &hook.call_sid, now));
+    let ordered = hook.order.is_some();
+    if new && ordered && errand.is_none() {
+        // Placed before a restart, or a token that was used: nobody here knows what to talk about.
+        metrics::counter!("aria_calls_total", "outcome" => "unknown_order").increment(1);
+        return document(twiml::hang_up());
+    }
     let party = |name: &str| hook.form.get(name).unwrap_or_default().to_owned();
     let (from, to) = (party("From"), party("To"));
     // A repeated webhook has its answer already.
-    let choice = match &app.dispatch {
-        Some(dispatch) if matches!(app.registry.standing(&hook.call_sid), Standing::Unknown) => {
-            dispatch.ask(&hook.call_sid, &from, &to).await
-        }
-        _ => Choice::default(),
+    let choice = match (errand, &app.dispatch) {
+        (Some(errand), _) => Choice { agent: Some(errand.agent), variables: errand.variables },
+        (None, Some(dispatch)) if new => dispatch.ask(&hook.call_sid, &from, &to).await,
+        (None, _) => Choice::default(),
     };
     let inbound = Inbound {
         call_sid: hook.call_sid.clone(),
@@ -44,6 +51,7 @@ pub(super) async fn inbound(State(app): State<Arc<App>>, hook: Webhook) -> Respo
         agent: choice.agent,
         variables: choice.variables,
         at: now,
+        direction: if ordered { Direction::Outbound } else { Direction::Inbound },
     };
     let arrival = Arrival {
         call_sid: &hook.call_sid,
@@ -166,10 +174,42 @@ pub(super) async fn status(State(app): State<Arc<App>>, hook: Webhook) -> Status
         }
         return StatusCode::NO_CONTENT;
     }
-    if is_final(hook.form.get("CallStatus"))
-        && let Some(line) = app.registry.line(&hook.call_sid)
-    {
-        line.end(CallEnd::CallerHungUp);
+    let Some(status) = hook.form.get("CallStatus").filter(|status| is_final(Some(status))) else {
+        return StatusCode::NO_CONTENT;
+    };
+    let end = match &hook.order {
+        Some(token) => {
+            let end = CallEnd::of_status(status);
+            app.outbound.over(token, end);
+            end
+        }
+        None => CallEnd::CallerHungUp,
+    };
+    if let Some(line) = app.registry.line(&hook.call_sid) {
+        line.end(end);
+    }
+    StatusCode::NO_CONTENT
+}
+
+/// `POST /api/twilio/voice/amd`: who has answered a call of ours. A person is what everybody expects.
+///
+/// <https://www.twilio.com/docs/voice/answering-machine-detection>
+pub(super) async fn machine(State(app): State<Arc<App>>, hook: Webhook) -> StatusCode {
+    let verdict = match hook.form.get("AnsweredBy") {
+        Some("human") => "human",
+        Some("fax") => "fax",
+        Some("machine_start") => "machine_start",
+        Some(end) if end.starts_with("machine_end") => "machine_end",
+        _ => "unknown",
+    };
+    metrics::counter!("aria_answered_by_total", "verdict" => verdict).increment(1);
+    if let Some(line) = app.registry.line(&hook.call_sid) {
+        match verdict {
+            "machine_start" => line.machine_detected(false),
+            "machine_end" => line.machine_detected(true),
+            "fax" => line.end(CallEnd::Voicemail),
+            _ => {}
+        }
     }
     StatusCode::NO_CONTENT
 }

@@ -11,6 +11,8 @@ pub const INBOUND_PATH: &str = "/api/twilio/voice/inbound";
 pub const AFTER_PATH: &str = "/api/twilio/voice/after";
 /// Where Twilio reports how a call stands.
 pub const STATUS_PATH: &str = "/api/twilio/voice/status";
+/// Where Twilio tells whether a person or a machine has answered our call.
+pub const AMD_PATH: &str = "/api/twilio/voice/amd";
 /// What the person hears to whom a caller is put through, before the two are connected.
 pub const SUMMARY_PATH: &str = "/api/twilio/voice/summary";
 /// Where Twilio reports how a stream stands.

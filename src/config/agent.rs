@@ -73,6 +73,15 @@ impl Agent {
         transfer_target(&self.tools, name)
     }
 
+    /// All of them.
+    pub fn transfer_targets(&self) -> impl Iterator<Item = (&String, &E164)> {
+        let listed = self.tools.iter().filter_map(|tool| match &tool.action {
+            ToolAction::Builtin(Builtin::TransferCall { targets, .. }) => Some(targets),
+            _ => None,
+        });
+        listed.flatten()
+    }
+
     /// The agent as it is in one call: its texts with their variables filled in. `more` are the call's own.
     pub fn filled(&self, caller: &str, called: &str, more: &Values) -> Self {
         let values =

@@ -13,7 +13,7 @@ use super::price::{self, Price};
 use super::{
     AudioSettings, DispatchSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings,
 };
-use super::{outbound, overlay, place, raw, records, targets, tls, tool};
+use super::{outbound, overlay, place, raw, records, tls, tool};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
@@ -145,7 +145,6 @@ fn resolve(file: raw::File, sources: &Sources) -> Result<Settings, ConfigError> 
         tool_private_hosts: file.tools.private_hosts,
         outbound: outbound::resolve(file.outbound, &denied, &agents)?,
         tls: tls::resolve(file.tls)?,
-        transfer: targets::resolve(file.transfer, &denied)?,
         tool_denied_prefixes: denied,
         agents,
         numbers: file.numbers,

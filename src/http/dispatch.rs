@@ -49,11 +49,12 @@ impl Dispatch {
 
     /// Asks about a call. Takes no longer than the hook is given.
     pub async fn ask(&self, call_sid: &str, from: &str, to: &str) -> Choice {
-        let (outcome, choice) = match tokio::time::timeout(self.settings.timeout, self.exchange(call_sid, from, to)).await {
-            Ok(Some(choice)) => ("ok", choice),
-            Ok(None) => ("failed", Choice::default()),
-            Err(_) => ("timed_out", Choice::default()),
-        };
+        let (outcome, choice) =
+            match tokio::time::timeout(self.settings.timeout, self.exchange(call_sid, from, to)).await {
+                Ok(Some(choice)) => ("ok", choice),
+                Ok(None) => ("failed", Choice::default()),
+                Err(_) => ("timed_out", Choice::default()),
+            };
         if outcome != "ok" {
             tracing::warn!(call = %call_sid, outcome, "the dispatch hook did not choose; the number decides");
         }
@@ -64,11 +65,13 @@ impl Dispatch {
     async fn exchange(&self, call_sid: &str, from: &str, to: &str) -> Option<Choice> {
         let body = json!({ "call_sid": call_sid, "from": from, "to": to }).to_string();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        let mut request = self.http.post(self.settings.url.clone()).header("content-type", "application/json");
+        let mut request =
+            self.http.post(self.settings.url.clone()).header("content-type", "application/json");
         if let Some(secret) = &self.settings.secret {
             request = request.header(SIGNATURE_HEADER, sign(secret.expose(), now, &body));
         }
-        let mut answer = request.body(body).send().await.ok().filter(|answer| answer.status().is_success())?;
+        let mut answer =
+            request.body(body).send().await.ok().filter(|answer| answer.status().is_success())?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.ok()? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
@@ -78,7 +81,8 @@ impl Dispatch {
         }
         let choice: Choice = serde_json::from_slice(&body).ok()?;
         let small = |(_, value): &(String, String)| value.len() <= MAX_VALUE_BYTES;
-        let variables: BTreeMap<_, _> = choice.variables.into_iter().filter(small).take(MAX_VARIABLES).collect();
+        let variables: BTreeMap<_, _> =
+            choice.variables.into_iter().filter(small).take(MAX_VARIABLES).collect();
         Some(Choice { variables, ..choice })
     }
 }

@@ -138,20 +138,6 @@ impl Call {
         self.media(MediaCommand::Close { code: 1000, reason: "transfer" });
     }
 
-    /// A key asks for a target by its name.
-    fn transfer_to(&mut self, name: String) {
-        match self.deps.settings.now().target(&self.agent, &name) {
-            Some(to) => {
-                let onward = Onward { name, to: to.expose().to_owned(), summary: None };
-                self.session.handle(Instant::now(), Input::Transfer(onward));
-            }
-            None => {
-                metrics::counter!("aria_transfers_refused_total").increment(1);
-                tracing::warn!(call = %self.handle.inbound().call_sid, target = %name, "a key names a target that is not in [transfer]");
-            }
-        }
-    }
-
     /// Sends a text message, beside the call: nobody waits for it.
     fn message(&self, to: String, body: String) {
         let count = |outcome: &'static str| {

@@ -29,6 +29,9 @@ pub enum StartError {
     /// The audio threads.
     #[error("audio threads: {0}")]
     Audio(String),
+    /// The listener's certificate.
+    #[error("tls: {0}")]
+    Tls(#[from] http::TlsError),
     /// A client of one of the peers.
     #[error("{0}")]
     Client(String),
@@ -123,7 +126,11 @@ impl Bridge {
             settings: Live::new(settings),
         });
         let app = http::App::new(&deps.settings.now(), Arc::new(Calls(Arc::clone(&deps))), prometheus);
-        let app = Arc::new(app.with_store(Arc::clone(&store)));
+        let mut app = app.with_store(Arc::clone(&store));
+        if let Some(files) = deps.settings.now().tls.clone() {
+            app = app.with_tls(http::Tls::new(files)?);
+        }
+        let app = Arc::new(app);
         Ok(Self { listener, app, deps, store })
     }
 

@@ -7,6 +7,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
 use super::dispatch::Dispatch;
+use super::tls::Tls;
 use crate::config::{Secret, Settings};
 use crate::hosting::outbound::Book;
 use crate::hosting::rate::Bucket;
@@ -41,6 +42,8 @@ pub struct App {
     pub(super) admin_token: Option<Secret>,
     pub(super) prometheus: Option<PrometheusHandle>,
     pub(super) store: Option<Arc<Store>>,
+    /// `None`: plain HTTP.
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) watchers: Arc<Semaphore>,
     refusals: Mutex<Bucket>,
     started: Instant,
@@ -69,6 +72,7 @@ impl App {
             admin_token: settings.admin_token.clone(),
             prometheus,
             store: None,
+            tls: None,
             watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
             refusals: Mutex::new(Bucket::new(REFUSALS_LOGGED_PER_SECOND, REFUSALS_LOGGED_PER_SECOND)),
             started: Instant::now(),
@@ -78,6 +82,11 @@ impl App {
     /// Past calls are read from here.
     pub fn with_store(self, store: Arc<Store>) -> Self {
         Self { store: Some(store), ..self }
+    }
+
+    /// The listener speaks TLS.
+    pub fn with_tls(self, tls: Tls) -> Self {
+        Self { tls: Some(Arc::new(tls)), ..self }
     }
 
     /// The settings in force.

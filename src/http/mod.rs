@@ -15,6 +15,7 @@ mod pool;
 mod profile;
 mod server;
 mod steer;
+mod tls;
 mod upgrade;
 mod webhook;
 mod webhooks;
@@ -26,6 +27,7 @@ use axum::routing::{get, post};
 
 pub use app::App;
 pub use server::{bind, serve};
+pub use tls::{Tls, TlsError};
 
 use crate::twilio::public_url::{
     AFTER_PATH, AMD_PATH, INBOUND_PATH, MEDIA_PATH, STATUS_PATH, STREAM_STATUS_PATH, SUMMARY_PATH,

@@ -16,6 +16,7 @@ mod profile;
 mod server;
 mod steer;
 mod tls;
+mod unanswered;
 mod upgrade;
 mod webhook;
 mod webhooks;

@@ -16,12 +16,14 @@ use serde_json::{Value, json};
 use super::App;
 use super::admin::Operator;
 use super::json::{Asked, refuse, respond};
-use crate::call::{CallEnd, mask};
+use super::unanswered;
+use crate::call::{Direction, mask};
 use crate::config::variables::Values;
 use crate::config::{Agent, E164, Settings};
 use crate::hosting::outbound::{Answer, Errand, Forbidden, KeyError, MAX_KEY_BYTES, Ordered};
 use crate::hosting::registry::Reservation;
 use crate::hosting::{Line, Ringing};
+use crate::store::{Begun, unix_ms};
 use crate::twilio::public_url::{AMD_PATH, INBOUND_PATH, STATUS_PATH};
 use crate::twilio::rest::{self, Document, MachineDetection, NewCall, RestError};
 
@@ -35,9 +37,6 @@ const MAX_VARIABLES: usize = 32;
 const MAX_NAME_BYTES: usize = 64;
 /// Longest value, bytes.
 const MAX_VALUE_BYTES: usize = 1024;
-/// When a call that rings is taken back although Twilio has not said that it is over: this long after it should have. Twilio may queue
-/// a call before it rings, one a second.
-const RING_GRACE: Duration = Duration::from_secs(600);
 /// What Twilio is to end a call at, beyond the bridge's own limit: it is only the back-stop.
 const LIMIT_SLACK: Duration = Duration::from_secs(60);
 /// Longest `TimeLimit` of an account without an agreement.
@@ -236,22 +235,18 @@ async fn dial(app: &Arc<App>, order: Order, twilio: rest::Client, room: Reservat
     tracing::info!(call = %placed.sid, agent = %agent.name, to = %to, "calling");
     let ringing = Ringing::new(&placed.sid, &agent.name, from.expose(), to.expose(), twilio);
     if app.registry.ring(room, Arc::clone(&ringing)) {
-        let (registry, limit) = (Arc::clone(&app.registry), settings.outbound.ring + RING_GRACE);
-        let watched = Arc::clone(&ringing);
-        tokio::spawn(async move {
-            let end = match tokio::time::timeout(limit, watched.over()).await {
-                Ok(end) => end,
-                Err(_) => {
-                    watched.end(CallEnd::NoAnswer);
-                    watched.hang_up();
-                    watched.over().await
-                }
-            };
-            if let Some(end) = end {
-                metrics::counter!("aria_calls_ended_total", "reason" => end.as_str()).increment(1);
-                registry.finish(watched.call_sid(), end, watched.snapshot(), Instant::now());
-            }
-        });
+        let begun = Begun {
+            sid: placed.sid.clone(),
+            account: ringing.account_sid().to_owned(),
+            direction: Direction::Outbound.as_str().to_owned(),
+            agent: agent.name.clone(),
+            model: agent.model.clone(),
+            from: from.expose().to_owned(),
+            to: to.expose().to_owned(),
+            started_ms: unix_ms(),
+            boot: String::new(),
+        };
+        unanswered::watch(app, Arc::clone(&ringing), settings.outbound.ring, begun);
         if let Ordered::Over(end) = app.outbound.named(&token, &placed.sid, Instant::now()) {
             ringing.end(end);
         }

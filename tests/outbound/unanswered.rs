@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sim::phone::{Answering, Taker};
 
-use super::admin::{ALLOWED, asked, ended, place, post};
+use super::admin::{ALLOWED, asked, ended, get, place, post};
 use crate::support::house::{Blueprint, House};
 
 async fn house(taker: Taker, ringing: Duration) -> House {
@@ -30,6 +30,13 @@ async fn twilios_word_is_the_calls_end() {
             assert!(report.answered.is_none());
             assert_eq!(house.registry.live(), 0, "its room is free");
             assert!(house.models[0].sessions().is_empty(), "nobody was asked for a session");
+            // It is among the records, so webhooks tell of it.
+            let (_, list) = get(&house, "/api/calls").await;
+            let call =
+                list["calls"].as_array().and_then(|calls| calls.iter().find(|c| c["call_sid"] == *sid));
+            let call = call.unwrap_or_else(|| panic!("{list}"));
+            let found = (call["direction"].as_str(), call["to_number"].as_str(), call["ended"].as_str());
+            assert_eq!(found, (Some("outbound"), Some("+15557770001"), Some(word)), "{call}");
         }
     }
 }

@@ -75,12 +75,12 @@ impl Watch {
     /// Of the file that `sources` names, if it names one.
     pub fn new(sources: &Sources) -> Self {
         let path = sources.path();
-        Self { seen: path.as_ref().and_then(|path| modified(path)), path }
+        Self { seen: path.as_ref().and_then(modified), path }
     }
 
     /// Whether it has changed since the last look. A file that is away for a moment, as while an editor saves it, has not.
     pub fn changed(&mut self) -> bool {
-        let Some(now) = self.path.as_ref().and_then(|path| modified(path)) else { return false };
+        let Some(now) = self.path.as_ref().and_then(modified) else { return false };
         self.seen.replace(now) != Some(now)
     }
 }

@@ -142,7 +142,6 @@ fn allowed(text: &str, denied: &[String]) -> Result<Allowed, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::super::{Settings, Sources, load};
-    use super::*;
 
     fn loaded(text: &str) -> Result<Settings, String> {
         load(&Sources { text: Some(text.into()), ..Sources::default() }).map_err(|e| e.to_string())

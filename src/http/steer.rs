@@ -78,6 +78,7 @@ pub(super) async fn transfer(
     StatusCode::ACCEPTED.into_response()
 }
 
+#[expect(clippy::result_large_err, reason = "it is the answer itself, made once")]
 fn living(app: &App, sid: &str) -> Result<Arc<dyn Line>, Response> {
     match app.registry.line(sid) {
         Some(line) => Ok(line),

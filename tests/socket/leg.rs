@@ -66,6 +66,19 @@ impl Running {
     }
 }
 
+/// How the server saw the session end. It learns of it from the socket, after us.
+async fn ended(server: &ModelServer) -> End {
+    let seen = async {
+        loop {
+            if let Some(ended) = &server.sessions()[0].ended {
+                return ended.how.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(STEP, seen).await.expect("the server lets go of it")
+}
+
 #[tokio::test]
 async fn the_session_has_our_settings_before_anything_is_said() {
     let server = ModelServer::start(ModelConfig::default()).expect("a simulated model");
@@ -92,8 +105,7 @@ async fn the_session_has_our_settings_before_anything_is_said() {
     assert_eq!(record.request.safety_identifier.as_deref(), Some("caller"));
     leg.commands.send(LegCommand::Close).await.expect("the leg runs");
     leg.lost().await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(server.sessions()[0].ended.as_ref().map(|e| e.how.clone()), Some(End::PeerClosed));
+    assert_eq!(ended(&server).await, End::PeerClosed);
 }
 
 #[tokio::test]
@@ -123,7 +135,7 @@ async fn every_end_of_the_socket_is_told() {
     };
     assert_eq!(error["error"]["code"], "session_expired");
     leg.lost().await;
-    assert_eq!(server.sessions()[0].ended.as_ref().map(|e| e.how.clone()), Some(End::Expired));
+    assert_eq!(ended(&server).await, End::Expired);
 }
 
 /// Nothing is read any more and nothing comes, but the connection stands.

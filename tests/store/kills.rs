@@ -92,9 +92,9 @@ fn kill_one(base: &Base, number: u32, lives: Duration, acknowledged: &mut Acknow
                 }));
             } else if let Some((kind, sid)) = line.split_once(' ') {
                 match kind {
-                    "b" => drop(acknowledged.begun.insert(sid.into())),
+                    "b" => acknowledged.begun.extend([sid.to_owned()]),
                     "v" => acknowledged.events += 1,
-                    "e" => drop(acknowledged.ended.insert(sid.into())),
+                    "e" => acknowledged.ended.extend([sid.to_owned()]),
                     _ => {}
                 }
             }

@@ -149,9 +149,9 @@ async fn the_example_receiver_takes_ours_and_refuses_forged_and_old_ones() {
         .expect("python3 runs");
     let mut example = Example(child);
     let mut line = String::new();
-    BufReader::new(example.0.stdout.take().expect("it is piped"))
-        .read_line(&mut line)
-        .expect("it tells its port");
+    // Kept to the end: it prints what it takes.
+    let mut output = BufReader::new(example.0.stdout.take().expect("it is piped"));
+    output.read_line(&mut line).expect("it tells its port");
     let url = line.trim().rsplit(' ').next().expect("a URL").to_owned();
     let client = reqwest::Client::new();
     let body = r#"{"id":"evt_1","type":"call.started","data":{"call_sid":"CA1"}}"#;

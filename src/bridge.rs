@@ -29,6 +29,9 @@ pub enum StartError {
     /// The audio threads.
     #[error("audio threads: {0}")]
     Audio(String),
+    /// The listener's certificate.
+    #[error("tls: {0}")]
+    Tls(#[from] http::TlsError),
     /// A client of one of the peers.
     #[error("{0}")]
     Client(String),
@@ -77,6 +80,10 @@ impl Switchboard for Calls {
         Arc::new(task::spawn(inbound, &self.0))
     }
 
+    fn settings(&self) -> Option<Arc<Settings>> {
+        Some(self.0.settings.now())
+    }
+
     fn ready(&self) -> bool {
         self.0.store.as_ref().is_none_or(|store| store.ready())
     }
@@ -99,8 +106,7 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Starts the audio threads and opens the records. Must be called within a tokio runtime. `listener` is the bound socket
-    /// ([`listen`]): who wants a free port knows it before the rest starts.
+    /// Starts the audio threads and opens the records. Must be called within a tokio runtime. `listener` is the bound socket ([`listen`]): who wants a free port knows it before the rest starts.
     pub fn start(
         settings: Settings,
         listener: TcpListener,
@@ -117,10 +123,14 @@ impl Bridge {
             twilio: twilio::rest::Client::new(&settings.twilio),
             tools: tools::Runner::new(&settings).map_err(StartError::Client)?,
             store: Some(Arc::clone(&store)),
-            settings: Arc::new(Live::new(settings)),
+            settings: Live::new(settings),
         });
-        let app = http::App::new(&deps.settings, Arc::new(Calls(Arc::clone(&deps))), prometheus);
-        let app = Arc::new(app.with_store(Arc::clone(&store)));
+        let app = http::App::new(&deps.settings.now(), Arc::new(Calls(Arc::clone(&deps))), prometheus);
+        let mut app = app.with_store(Arc::clone(&store));
+        if let Some(files) = deps.settings.now().tls.clone() {
+            app = app.with_tls(http::Tls::new(files)?);
+        }
+        let app = Arc::new(app);
         Ok(Self { listener, app, deps, store })
     }
 

@@ -1,10 +1,8 @@
 //! How a call came about: a webhook, whether somebody called us or answered our call.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::Agent;
 use crate::config::variables::Values;
 
 /// Who called whom.
@@ -42,11 +40,9 @@ pub struct Inbound {
     pub at: Instant,
     /// Who called whom.
     pub direction: Direction,
-    /// The agent that was asked for; `None`: the one of our number.
-    pub agent: Option<Arc<Agent>>,
-    /// The name of the agent that a dispatch hook chose; one that is not there chooses nothing.
-    pub named: Option<String>,
-    /// What the agent's texts are filled with besides.
+    /// The agent that was chosen for it; `None`: our number decides.
+    pub agent: Option<String>,
+    /// What its texts are filled with besides.
     pub variables: Values,
 }
 
@@ -106,7 +102,6 @@ mod tests {
             at: Instant::now(),
             direction: Direction::Inbound,
             agent: None,
-            named: None,
             variables: Values::new(),
         };
         assert_eq!((call.person(), call.ours()), ("+1", "+2"));

@@ -51,7 +51,7 @@ impl Recorder {
             Record::Begun(Begun {
                 sid: inbound.call_sid.clone(),
                 account: inbound.account_sid.clone(),
-                direction: "inbound".into(),
+                direction: inbound.direction.as_str().into(),
                 agent: agent.name.clone(),
                 model: agent.model.clone(),
                 from: inbound.from.clone(),

@@ -42,7 +42,7 @@ const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
 /// What every call needs.
 pub struct Deps {
     /// What the bridge was told.
-    pub settings: Arc<Live>,
+    pub settings: Live,
     /// OpenAI over HTTP.
     pub model: Client,
     /// The audio threads.
@@ -58,8 +58,8 @@ pub struct Deps {
 /// Starts a call: the session is asked for at once, so that it is up before the stream's `start`.
 pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
     let settings = deps.settings.now();
-    let named = inbound.named.as_ref().and_then(|name| settings.agents.get(name).cloned());
-    let agent = inbound.agent.clone().or(named).unwrap_or_else(|| settings.agent_for(inbound.ours()));
+    let chosen = inbound.agent.as_ref().and_then(|name| settings.agents.get(name).cloned());
+    let agent = chosen.unwrap_or_else(|| settings.agent_for(inbound.ours()));
     let agent = Arc::new(agent.filled(inbound.person(), inbound.ours(), &inbound.variables));
     let (requests_in, requests) = mpsc::channel(REQUEST_QUEUE);
     let snapshot = Snapshot {

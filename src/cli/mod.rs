@@ -4,9 +4,12 @@ mod call;
 mod check;
 mod demo;
 mod desk;
+mod dial;
+mod doctor;
 mod init;
 mod load;
 mod model;
+mod number;
 mod records;
 mod serve;
 
@@ -43,6 +46,12 @@ enum Command {
     Init(init::Arguments),
     /// Validates a configuration without starting.
     Check(check::Arguments),
+    /// Looks at everything that a call needs, and says what to fix.
+    Doctor(doctor::Arguments),
+    /// Shows and sets the webhooks of Twilio's numbers.
+    Number(number::Arguments),
+    /// Has a running bridge place a call.
+    Dial(dial::Arguments),
     /// Removes what is kept of calls.
     Records(records::Arguments),
 }
@@ -108,6 +117,9 @@ pub fn run() -> ExitCode {
             Command::Desk(arguments) => desk::run(arguments).await,
             Command::Init(arguments) => init::run(&arguments),
             Command::Check(arguments) => check::run(&arguments),
+            Command::Doctor(arguments) => doctor::run(arguments).await,
+            Command::Number(arguments) => number::run(arguments).await,
+            Command::Dial(arguments) => dial::run(arguments).await,
             Command::Records(arguments) => records::run(arguments).await,
         }
     });

@@ -34,12 +34,13 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let mut hurry = Signals::new().context("cannot listen for signals")?;
     let public_url = settings.public_url.clone();
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let listener = listen(settings.listen).map_err(anyhow::Error::from)?;
     let bridge =
         Bridge::start(settings, listener, Some(telemetry::metrics())).map_err(anyhow::Error::from)?;
     let address = bridge.address().context("listening socket")?;
     tracing::info!(%address, %public_url, audio = %bridge.audio_threads(), "ARIA is listening");
-    println!("listening on http://{address}");
+    println!("listening on {scheme}://{address}");
     let mut hangups = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     let (asks, asked) = tokio::sync::mpsc::channel::<()>(1);
     tokio::spawn(async move {

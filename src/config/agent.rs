@@ -9,8 +9,8 @@ use time::{OffsetDateTime, UtcOffset};
 
 pub(super) use resolve::resolve;
 
-use super::Tool;
 use super::variables::{self, Values};
+use super::{Builtin, E164, Tool, ToolAction};
 
 /// A persona and its settings, ready to use.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +59,29 @@ pub struct Agent {
     pub tools: Vec<Tool>,
 }
 
+/// The number behind a name of a list of people to whom callers are put through.
+fn transfer_target<'a>(tools: &'a [Tool], name: &str) -> Option<&'a E164> {
+    tools.iter().find_map(|tool| match &tool.action {
+        ToolAction::Builtin(Builtin::TransferCall { targets, .. }) => targets.get(name),
+        _ => None,
+    })
+}
+
 impl Agent {
+    /// Whom callers may be put through to by this name: a target of the agent's `transfer_call` tool.
+    pub fn transfer_target(&self, name: &str) -> Option<&E164> {
+        transfer_target(&self.tools, name)
+    }
+
+    /// All of them.
+    pub fn transfer_targets(&self) -> impl Iterator<Item = (&String, &E164)> {
+        let listed = self.tools.iter().filter_map(|tool| match &tool.action {
+            ToolAction::Builtin(Builtin::TransferCall { targets, .. }) => Some(targets),
+            _ => None,
+        });
+        listed.flatten()
+    }
+
     /// The agent as it is in one call: its texts with their variables filled in. `more` are the call's own.
     pub fn filled(&self, caller: &str, called: &str, more: &Values) -> Self {
         let values =

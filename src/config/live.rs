@@ -42,6 +42,7 @@ impl Live {
             ("audio.cores", new.audio.cores != old.audio.cores),
             ("database_url", new.records.database_url.expose() != old.records.database_url.expose()),
             ("dispatch.url", url(&new) != url(&old)),
+            ("tls", new.tls != old.tls),
             ("tools.private_hosts", new.tool_private_hosts != old.tool_private_hosts),
             ("tools.deny_prefixes", new.tool_denied_prefixes != old.tool_denied_prefixes),
         ];
@@ -52,6 +53,7 @@ impl Live {
         new.openai = old.openai.clone();
         new.records = old.records.clone();
         new.dispatch = old.dispatch.clone();
+        new.tls = old.tls.clone();
         new.audio.cores = old.audio.cores.clone();
         new.limits.max_calls = old.limits.max_calls;
         new.limits.calls_per_second = old.limits.calls_per_second;
@@ -73,12 +75,12 @@ impl Watch {
     /// Of the file that `sources` names, if it names one.
     pub fn new(sources: &Sources) -> Self {
         let path = sources.path();
-        Self { seen: path.as_ref().and_then(|path| modified(path)), path }
+        Self { seen: path.as_ref().and_then(modified), path }
     }
 
     /// Whether it has changed since the last look. A file that is away for a moment, as while an editor saves it, has not.
     pub fn changed(&mut self) -> bool {
-        let Some(now) = self.path.as_ref().and_then(|path| modified(path)) else { return false };
+        let Some(now) = self.path.as_ref().and_then(modified) else { return false };
         self.seen.replace(now) != Some(now)
     }
 }

@@ -13,7 +13,6 @@ mod raw;
 mod records;
 mod resolve;
 mod secret;
-mod targets;
 mod template;
 mod tls;
 mod tool;
@@ -79,8 +78,6 @@ pub struct Settings {
     pub outbound: Outbound,
     /// The listener's certificate; `None`: plain HTTP.
     pub tls: Option<TlsFiles>,
-    /// Where callers may be put through to: name to number ([`Settings::target`]).
-    pub transfer: BTreeMap<String, E164>,
     /// Agents by name; `default` is always there.
     pub agents: BTreeMap<String, Arc<Agent>>,
     /// Phone number (E.164), or the beginning of one and `*`, to agent name.

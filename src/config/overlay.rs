@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// Tables whose fields can be given so.
-const TABLES: [&str; 9] =
-    ["twilio", "openai", "limits", "audio", "tools", "records", "webhooks", "outbound", "dispatch"];
+const TABLES: [&str; 10] =
+    ["twilio", "openai", "limits", "audio", "tools", "records", "webhooks", "outbound", "dispatch", "tls"];
 /// Fields of agents likewise: `ARIA_AGENTS_DEFAULT_VOICE`.
 const AGENTS: &str = "AGENTS_";
 

@@ -42,8 +42,6 @@ pub struct File {
     pub outbound: super::outbound::Typed,
     /// The listener's certificate.
     pub tls: super::tls::Typed,
-    /// Where callers may be put through to: name to number.
-    pub transfer: BTreeMap<String, String>,
     /// Agents by name.
     pub agents: BTreeMap<String, Agent>,
     /// Phone number to agent name.

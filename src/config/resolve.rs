@@ -11,9 +11,9 @@ use url::Url;
 use super::agent;
 use super::price::{self, Price};
 use super::{
-    AudioSettings, DispatchSettings, Key, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings,
-    outbound, overlay, place, raw, records, targets, tls, tool,
+    AudioSettings, DispatchSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings,
 };
+use super::{outbound, overlay, place, raw, records, tls, tool};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
@@ -123,7 +123,7 @@ fn resolve(file: raw::File, sources: &Sources) -> Result<Settings, ConfigError> 
         }
     }
 
-    let settings = Settings {
+    Ok(Settings {
         listen,
         public_url,
         admin_token: secret("ARIA_ADMIN_TOKEN"),
@@ -144,24 +144,11 @@ fn resolve(file: raw::File, sources: &Sources) -> Result<Settings, ConfigError> 
         dispatch: resolve_dispatch(file.dispatch, secret("ARIA_DISPATCH_SECRET"))?,
         tool_private_hosts: file.tools.private_hosts,
         outbound: outbound::resolve(file.outbound, &denied, &agents)?,
-        tls: tls::resolve(file.tls, env)?,
-        transfer: targets::resolve(file.transfer, &denied)?,
+        tls: tls::resolve(file.tls)?,
         tool_denied_prefixes: denied,
         agents,
         numbers: file.numbers,
-    };
-    for agent in settings.agents.values() {
-        for (key, action) in &agent.keys {
-            if let Key::Transfer(target) = action
-                && settings.target(agent, target).is_none()
-            {
-                let field = format!("agents.{}.keys.{key}.transfer", agent.name);
-                let allowed = "a target of the agent's transfer_call tool or of [transfer]";
-                return Err(value_error(field, target, allowed));
-            }
-        }
-    }
-    Ok(settings)
+    })
 }
 
 /// What was typed: the file, and over it what the environment says of its fields.

@@ -15,7 +15,7 @@ pub struct Typed {
     pub key: Option<PathBuf>,
 }
 
-/// Where the listener's certificate is (`ARIA_TLS_CERTIFICATE`, `ARIA_TLS_KEY`). Both files are PEM.
+/// Where the listener's certificate is. Both files are PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The chain, the bridge's own certificate first.
@@ -24,20 +24,13 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// From the table and the environment; `None`: plain HTTP. The files are read by who listens, and again when they change.
-pub(super) fn resolve<'a>(
-    typed: Typed,
-    env: impl Fn(&str) -> Option<&'a str>,
-) -> Result<Option<TlsFiles>, ConfigError> {
-    let certificate = env("ARIA_TLS_CERTIFICATE").map(PathBuf::from).or(typed.certificate);
-    let key = env("ARIA_TLS_KEY").map(PathBuf::from).or(typed.key);
-    match (certificate, key) {
+/// From the table; `None`: plain HTTP. The files are read by who listens, and again when they change.
+pub(super) fn resolve(typed: Typed) -> Result<Option<TlsFiles>, ConfigError> {
+    match (typed.certificate, typed.key) {
         (None, None) => Ok(None),
         (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
-        (Some(_), None) => Err(value_error("ARIA_TLS_KEY / tls.key", "", "the key of tls.certificate, PEM")),
-        (None, Some(_)) => {
-            Err(value_error("ARIA_TLS_CERTIFICATE / tls.certificate", "", "the chain of tls.key, PEM"))
-        }
+        (Some(_), None) => Err(value_error("tls.key", "", "the key of tls.certificate, PEM")),
+        (None, Some(_)) => Err(value_error("tls.certificate", "", "the chain of tls.key, PEM")),
     }
 }
 

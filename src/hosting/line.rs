@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::broadcast;
 
 use crate::call::{AttachError, Attached, CallEnd, CallEvent, CallHandle, Dialed, Inbound, Onward, Snapshot};
+use crate::config::Settings;
 use crate::twilio::wire::Start;
 
 /// A call, as the host sees it.
@@ -85,6 +86,11 @@ impl Line for CallHandle {
 pub trait Switchboard: Send + Sync + 'static {
     /// Begins a call: the model's session is asked for at once. Must not wait; it is called with the registry locked.
     fn answer(&self, inbound: Inbound) -> Arc<dyn Line>;
+
+    /// The settings in force, if they can change while the bridge runs.
+    fn settings(&self) -> Option<Arc<Settings>> {
+        None
+    }
 
     /// Whether what calls need is there. `false` makes `/readyz` 503.
     fn ready(&self) -> bool {

@@ -7,7 +7,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
 use super::dispatch::Dispatch;
-use crate::config::{Live, Secret};
+use super::tls::Tls;
+use crate::config::{Secret, Settings};
 use crate::hosting::outbound::Book;
 use crate::hosting::rate::Bucket;
 use crate::hosting::{Registry, Switchboard};
@@ -25,7 +26,8 @@ const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
 pub struct App {
     /// The calls.
     pub registry: Arc<Registry>,
-    pub(super) settings: Arc<Live>,
+    /// As they were at the start.
+    begun_with: Arc<Settings>,
     /// What we have called for.
     pub(super) outbound: Book,
     /// Twilio over HTTP; `None` without an account.
@@ -40,6 +42,8 @@ pub struct App {
     pub(super) admin_token: Option<Secret>,
     pub(super) prometheus: Option<PrometheusHandle>,
     pub(super) store: Option<Arc<Store>>,
+    /// `None`: plain HTTP.
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) watchers: Arc<Semaphore>,
     refusals: Mutex<Bucket>,
     started: Instant,
@@ -48,15 +52,14 @@ pub struct App {
 impl App {
     /// For these settings. `switchboard` begins calls; `prometheus` is what `/metrics` shows.
     pub fn new(
-        live: &Arc<Live>,
+        settings: &Settings,
         switchboard: Arc<dyn Switchboard>,
         prometheus: Option<PrometheusHandle>,
     ) -> Self {
-        let settings = &*live.now();
         let tokens = [&settings.twilio.auth_token, &settings.twilio.auth_token_secondary];
         let verifier = Verifier::new(tokens.into_iter().flatten().cloned());
         Self {
-            settings: Arc::clone(live),
+            begun_with: Arc::new(settings.clone()),
             outbound: Book::default(),
             twilio: rest::Client::new(&settings.twilio),
             registry: Arc::new(Registry::new(settings.limits.max_calls, settings.limits.calls_per_second)),
@@ -69,6 +72,7 @@ impl App {
             admin_token: settings.admin_token.clone(),
             prometheus,
             store: None,
+            tls: None,
             watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
             refusals: Mutex::new(Bucket::new(REFUSALS_LOGGED_PER_SECOND, REFUSALS_LOGGED_PER_SECOND)),
             started: Instant::now(),
@@ -78,6 +82,16 @@ impl App {
     /// Past calls are read from here.
     pub fn with_store(self, store: Arc<Store>) -> Self {
         Self { store: Some(store), ..self }
+    }
+
+    /// The listener speaks TLS.
+    pub fn with_tls(self, tls: Tls) -> Self {
+        Self { tls: Some(Arc::new(tls)), ..self }
+    }
+
+    /// The settings in force.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.switchboard.settings().unwrap_or_else(|| Arc::clone(&self.begun_with))
     }
 
     /// Counts a refused request. Whether it is also worth a line in the log.

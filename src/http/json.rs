@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::App;
 
-/// Largest body, bytes: twenty variables of 500 characters of four bytes.
+/// Largest body, bytes: all the variables that a call may have, escaped.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Longest a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);

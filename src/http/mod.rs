@@ -15,6 +15,8 @@ mod pool;
 mod profile;
 mod server;
 mod steer;
+mod tls;
+mod unanswered;
 mod upgrade;
 mod webhook;
 mod webhooks;
@@ -26,6 +28,7 @@ use axum::routing::{get, post};
 
 pub use app::App;
 pub use server::{bind, serve};
+pub use tls::{Tls, TlsError};
 
 use crate::twilio::public_url::{
     AFTER_PATH, AMD_PATH, INBOUND_PATH, MEDIA_PATH, STATUS_PATH, STREAM_STATUS_PATH, SUMMARY_PATH,
@@ -44,7 +47,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .route("/api/calls", get(history::list).post(outbound::place).delete(history::delete))
+        .route("/api/calls", get(history::list).delete(history::delete).post(outbound::place))
         .route("/api/calls/{sid}", get(history::show))
         .route("/api/webhooks/dead", get(history::dead_letters))
         .route("/api/webhooks/dead/{id}/retry", post(history::retry))

@@ -4,7 +4,6 @@
 //! the same place as a caller's, the model's session is asked for when somebody is there to talk to, and it comes up while Twilio
 //! opens the stream. Inline TwiML would spare the webhook's round trip, but the first we heard of the answer would be the stream.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,11 +16,14 @@ use serde_json::{Value, json};
 use super::App;
 use super::admin::Operator;
 use super::json::{Asked, refuse, respond};
-use crate::call::{CallEnd, mask};
-use crate::config::{Agent, E164};
-use crate::hosting::outbound::{Answer, Forbidden, KeyError, MAX_KEY_BYTES, Ordered};
+use super::unanswered;
+use crate::call::{Direction, mask};
+use crate::config::variables::Values;
+use crate::config::{Agent, E164, Settings};
+use crate::hosting::outbound::{Answer, Errand, Forbidden, KeyError, MAX_KEY_BYTES, Ordered};
 use crate::hosting::registry::Reservation;
 use crate::hosting::{Line, Ringing};
+use crate::store::{Begun, unix_ms};
 use crate::twilio::public_url::{AMD_PATH, INBOUND_PATH, STATUS_PATH};
 use crate::twilio::rest::{self, Document, MachineDetection, NewCall, RestError};
 
@@ -30,14 +32,11 @@ const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 /// The query of our URLs that carries the order's token.
 pub(super) const TOKEN_QUERY: &str = "out";
 /// Variables a call.
-const MAX_VARIABLES: usize = 20;
+const MAX_VARIABLES: usize = 32;
 /// Longest name of a variable, bytes.
 const MAX_NAME_BYTES: usize = 64;
-/// Longest value, characters.
-const MAX_VALUE_CHARS: usize = 500;
-/// When a call that rings is taken back although Twilio has not said that it is over: this long after it should have. Twilio may queue
-/// a call before it rings, one a second.
-const RING_GRACE: Duration = Duration::from_secs(600);
+/// Longest value, bytes.
+const MAX_VALUE_BYTES: usize = 1024;
 /// What Twilio is to end a call at, beyond the bridge's own limit: it is only the back-stop.
 const LIMIT_SLACK: Duration = Duration::from_secs(60);
 /// Longest `TimeLimit` of an account without an agreement.
@@ -51,7 +50,7 @@ pub(super) struct Wish {
     agent: Option<String>,
     from: Option<String>,
     #[serde(default)]
-    variables: BTreeMap<String, String>,
+    variables: Values,
 }
 
 /// A wish that makes sense.
@@ -59,6 +58,8 @@ struct Order {
     to: E164,
     from: E164,
     agent: Arc<Agent>,
+    variables: Values,
+    settings: Arc<Settings>,
 }
 
 /// `POST /api/calls`.
@@ -155,7 +156,7 @@ fn prepare(app: &Arc<App>, wish: Wish) -> Result<(Order, rest::Client, Reservati
         let why = format!("no room for another call: {refusal}");
         Outcome::refused(StatusCode::SERVICE_UNAVAILABLE, why)
     })?;
-    let settings = &app.settings.now();
+    let settings = &order.settings;
     app.outbound.permit(&settings.outbound, &settings.tool_denied_prefixes, &order.to, now).map_err(
         |forbidden| {
             counted(forbidden.as_str());
@@ -176,7 +177,7 @@ fn understand(app: &App, wish: Wish) -> Result<Order, Outcome> {
     let number = |field: &str, text: &str| {
         text.parse::<E164>().map_err(|error| bad(format!("{field} must be {error}")))
     };
-    let settings = &app.settings.now();
+    let settings = app.settings();
     let to = number("to", &wish.to)?;
     let from = match wish.from {
         Some(from) => number("from", &from)?,
@@ -196,20 +197,19 @@ fn understand(app: &App, wish: Wish) -> Result<Order, Outcome> {
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     };
     let good = wish.variables.len() <= MAX_VARIABLES
-        && wish.variables.iter().all(|(name, value)| plain(name) && value.chars().count() <= MAX_VALUE_CHARS);
+        && wish.variables.iter().all(|(name, value)| plain(name) && value.len() <= MAX_VALUE_BYTES);
     if !good {
         return Err(bad(format!(
-            "variables: at most {MAX_VARIABLES}, named by 1 to {MAX_NAME_BYTES} letters, digits or _, with at most {MAX_VALUE_CHARS} characters each"
+            "variables: at most {MAX_VARIABLES}, named by 1 to {MAX_NAME_BYTES} letters, digits or _, with at most {MAX_VALUE_BYTES} bytes each"
         )));
     }
-    let agent = Arc::new(agent.filled(to.expose(), from.expose(), &wish.variables));
-    Ok(Order { to, from, agent })
+    Ok(Order { to, from, agent, variables: wish.variables, settings })
 }
 
 async fn dial(app: &Arc<App>, order: Order, twilio: rest::Client, room: Reservation) -> Outcome {
-    let Order { to, from, agent } = order;
-    let settings = &app.settings.now();
-    let token = app.outbound.order(Arc::clone(&agent), Instant::now());
+    let Order { to, from, agent, variables, settings } = order;
+    let errand = Errand { agent: agent.name.clone(), variables };
+    let token = app.outbound.order(errand, Instant::now());
     let url = |path: &str| format!("{}?{TOKEN_QUERY}={token}", app.public.http(path));
     let (answered, status, verdict) = (url(INBOUND_PATH), url(STATUS_PATH), app.public.http(AMD_PATH));
     // A message is left after the beep; without one a machine is left as soon as it is known to be one.
@@ -235,22 +235,18 @@ async fn dial(app: &Arc<App>, order: Order, twilio: rest::Client, room: Reservat
     tracing::info!(call = %placed.sid, agent = %agent.name, to = %to, "calling");
     let ringing = Ringing::new(&placed.sid, &agent.name, from.expose(), to.expose(), twilio);
     if app.registry.ring(room, Arc::clone(&ringing)) {
-        let (registry, limit) = (Arc::clone(&app.registry), settings.outbound.ring + RING_GRACE);
-        let watched = Arc::clone(&ringing);
-        tokio::spawn(async move {
-            let end = match tokio::time::timeout(limit, watched.over()).await {
-                Ok(end) => end,
-                Err(_) => {
-                    watched.end(CallEnd::NoAnswer);
-                    watched.hang_up();
-                    watched.over().await
-                }
-            };
-            if let Some(end) = end {
-                metrics::counter!("aria_calls_ended_total", "reason" => end.as_str()).increment(1);
-                registry.finish(watched.call_sid(), end, watched.snapshot(), Instant::now());
-            }
-        });
+        let begun = Begun {
+            sid: placed.sid.clone(),
+            account: ringing.account_sid().to_owned(),
+            direction: Direction::Outbound.as_str().to_owned(),
+            agent: agent.name.clone(),
+            model: agent.model.clone(),
+            from: from.expose().to_owned(),
+            to: to.expose().to_owned(),
+            started_ms: unix_ms(),
+            boot: String::new(),
+        };
+        unanswered::watch(app, Arc::clone(&ringing), settings.outbound.ring, begun);
         if let Ordered::Over(end) = app.outbound.named(&token, &placed.sid, Instant::now()) {
             ringing.end(end);
         }

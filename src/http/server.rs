@@ -15,12 +15,14 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::App;
 use super::pool::{Pool, Slot, capacity};
+use super::tls::{LOOK_EVERY, Tls};
 
 /// Longest a request's head may take, and longest a connection may idle between requests. Slow senders (slowloris) hold a
 /// connection no longer than this.
@@ -60,7 +62,10 @@ pub async fn serve(
     app: Arc<App>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    let tls = app.tls.clone();
     let router = super::router(app);
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let pool = Pool::new(capacity());
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -70,6 +75,12 @@ pub async fn serve(
         let accepted = tokio::select! {
             () = &mut shutdown => break,
             accepted = listener.accept() => accepted,
+            _ = look.tick(), if tls.is_some() => {
+                if let Some(tls) = tls.clone() {
+                    tokio::task::spawn_blocking(move || look_at(&tls));
+                }
+                continue;
+            }
             // Finished ones are let go.
             Some(_) = connections.join_next() => continue,
         };
@@ -85,7 +96,7 @@ pub async fn serve(
             continue;
         };
         let peer = Peer { address, slot: Arc::new(slot) };
-        connections.spawn(connection(stream, peer, router.clone(), stopping.clone()));
+        connections.spawn(opened(stream, tls.clone(), peer, router.clone(), stopping.clone()));
     }
     drop(listener);
     stop.send_replace(true);
@@ -109,9 +120,42 @@ async fn accept_failed(error: &io::Error, pool: &Pool, logged: &mut Option<Insta
     tokio::time::sleep(pause).await;
 }
 
-async fn connection(stream: TcpStream, peer: Peer, router: Router, mut stopping: watch::Receiver<bool>) {
+fn look_at(tls: &Tls) {
+    match tls.look() {
+        Ok(true) => tracing::info!("the certificate is another one now"),
+        Ok(false) => {}
+        Err(error) => {
+            tracing::error!(%error, "the certificate's files have changed and are of no use; the old one stays")
+        }
+    }
+}
+
+async fn opened(
+    stream: TcpStream,
+    tls: Option<Arc<Tls>>,
+    peer: Peer,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) {
     // A frame must not wait for the acknowledgement of the one before it. A socket that refuses is already dead.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return connection(stream, peer, router, stopping).await };
+    let slot = peer.slot.clone();
+    let accepted = tokio::select! {
+        accepted = tls.accept(stream) => accepted,
+        () = slot.put_out() => None,
+        () = stopped(&mut stopping) => None,
+    };
+    match accepted {
+        Some(stream) => connection(stream, peer, router, stopping).await,
+        None => metrics::counter!("aria_connections_total", "outcome" => "no_tls").increment(1),
+    }
+}
+
+async fn connection<S>(stream: S, peer: Peer, router: Router, mut stopping: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let slot = peer.slot.clone();
     let routes = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {

@@ -63,13 +63,13 @@ pub(super) async fn transfer(
         Ok(line) => line,
         Err(refusal) => return refusal,
     };
-    let settings = &app.settings.now();
+    let settings = app.settings();
     let agent = settings.agents.get(&line.snapshot().agent).cloned();
     let agent = agent.unwrap_or_else(|| settings.agent_for(""));
-    let Some(number) = settings.target(&agent, &to) else {
-        let names = settings.target_names(&agent);
+    let Some(number) = agent.transfer_target(&to) else {
+        let names: Vec<&str> = agent.transfer_targets().map(|(name, _)| name.as_str()).collect();
         let why = match names.is_empty() {
-            true => "there are no targets: name some in [transfer] of the configuration".to_owned(),
+            true => "this agent has no targets: name some in its transfer_call tool".to_owned(),
             false => format!("to is none of the targets: {}", names.join(", ")),
         };
         return refuse(StatusCode::BAD_REQUEST, why);
@@ -78,6 +78,7 @@ pub(super) async fn transfer(
     StatusCode::ACCEPTED.into_response()
 }
 
+#[expect(clippy::result_large_err, reason = "it is the answer itself, made once")]
 fn living(app: &App, sid: &str) -> Result<Arc<dyn Line>, Response> {
     match app.registry.line(sid) {
         Some(line) => Ok(line),

@@ -2,13 +2,16 @@
 //! nothing is upgraded before its signature was checked.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::App;
@@ -46,18 +49,21 @@ pub(super) async fn media(State(app): State<Arc<App>>, mut request: Request) -> 
     tokio::spawn(async move {
         // The peer may leave between our answer and here.
         let Ok(upgraded) = upgrade.await else { return };
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-            tracing::error!("an upgraded connection is not of this server");
-            return;
-        };
-        let claimed = || {
-            if let Some(peer) = &peer {
-                peer.slot.leave();
+        let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(parts) => {
+                let tcp = parts.io.into_inner();
+                let small = small_send_buffer(&tcp);
+                return converse(tcp, small, &parts.read_buf, &app, peer).await;
             }
+            Err(upgraded) => upgraded,
         };
-        match small_send_buffer(parts.io.into_inner()) {
-            Ok(tcp) => media::run(tcp, parts.read_buf.to_vec(), &app.registry, claimed).await,
-            Err(error) => tracing::warn!(%error, "a media socket was lost at its upgrade"),
+        match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
+            Ok(parts) => {
+                let tls = parts.io.into_inner();
+                let small = small_send_buffer(tls.get_ref().0);
+                converse(tls, small, &parts.read_buf, &app, peer).await;
+            }
+            Err(_) => tracing::error!("an upgraded connection is not of this server"),
         }
     });
     let headers = [
@@ -68,11 +74,26 @@ pub(super) async fn media(State(app): State<Arc<App>>, mut request: Request) -> 
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
+/// Runs the media stream on a socket whose send buffer is `small`, or could not be made so.
+async fn converse<S>(socket: S, small: io::Result<()>, read: &[u8], app: &App, peer: Option<Peer>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let claimed = || {
+        if let Some(peer) = &peer {
+            peer.slot.leave();
+        }
+    };
+    match small {
+        Ok(()) => media::run(socket, read.to_vec(), &app.registry, claimed).await,
+        Err(error) => tracing::warn!(%error, "a media socket was lost at its upgrade"),
+    }
+}
+
 /// tokio sets buffer sizes only before a connection is made; a second handle on the same socket gets round that.
-fn small_send_buffer(tcp: TcpStream) -> io::Result<TcpStream> {
-    let tcp = tcp.into_std()?;
-    TcpSocket::from_std_stream(tcp.try_clone()?).set_send_buffer_size(SEND_BUFFER_BYTES)?;
-    TcpStream::from_std(tcp)
+fn small_send_buffer(tcp: &TcpStream) -> io::Result<()> {
+    let second = std::net::TcpStream::from(tcp.as_fd().try_clone_to_owned()?);
+    TcpSocket::from_std_stream(second).set_send_buffer_size(SEND_BUFFER_BYTES)
 }
 
 fn is_signed(app: &App, request: &Request) -> bool {

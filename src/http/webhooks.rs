@@ -27,9 +27,10 @@ fn document(text: impl Into<axum::body::Body>) -> Response {
 /// `POST /api/twilio/voice/inbound`: a call has come.
 pub(super) async fn inbound(State(app): State<Arc<App>>, hook: Webhook) -> Response {
     let now = Instant::now();
-    let agent = hook.order.as_ref().and_then(|token| app.outbound.redeem(token, &hook.call_sid, now));
+    let new = matches!(app.registry.standing(&hook.call_sid), Standing::Unknown);
+    let errand = hook.order.as_ref().and_then(|token| app.outbound.redeem(token, &hook.call_sid, now));
     let ordered = hook.order.is_some();
-    if ordered && agent.is_none() && matches!(app.registry.standing(&hook.call_sid), Standing::Unknown) {
+    if new && ordered && errand.is_none() {
         // Placed before a restart, or a token that was used: nobody here knows what to talk about.
         metrics::counter!("aria_calls_total", "outcome" => "unknown_order").increment(1);
         return document(twiml::hang_up());
@@ -37,24 +38,20 @@ pub(super) async fn inbound(State(app): State<Arc<App>>, hook: Webhook) -> Respo
     let party = |name: &str| hook.form.get(name).unwrap_or_default().to_owned();
     let (from, to) = (party("From"), party("To"));
     // A repeated webhook has its answer already.
-    let choice = match &app.dispatch {
-        Some(dispatch)
-            if agent.is_none() && matches!(app.registry.standing(&hook.call_sid), Standing::Unknown) =>
-        {
-            dispatch.ask(&hook.call_sid, &from, &to).await
-        }
-        _ => Choice::default(),
+    let choice = match (errand, &app.dispatch) {
+        (Some(errand), _) => Choice { agent: Some(errand.agent), variables: errand.variables },
+        (None, Some(dispatch)) if new => dispatch.ask(&hook.call_sid, &from, &to).await,
+        (None, _) => Choice::default(),
     };
     let inbound = Inbound {
         call_sid: hook.call_sid.clone(),
         account_sid: hook.account_sid.clone(),
         from,
         to,
-        named: choice.agent,
+        agent: choice.agent,
         variables: choice.variables,
         at: now,
         direction: if ordered { Direction::Outbound } else { Direction::Inbound },
-        agent,
     };
     let arrival = Arrival {
         call_sid: &hook.call_sid,

@@ -67,10 +67,7 @@ impl Courier {
     }
 
     async fn deliver(&self, due: &Due) {
-        let error = match self.send(due).await {
-            Ok(()) => None,
-            Err(error) => Some(error),
-        };
+        let error = self.send(due).await.err();
         let outcome = match (&error, due.attempts >= MAX_ATTEMPTS) {
             (None, _) => "delivered",
             (Some(_), false) => "failed",

@@ -91,7 +91,7 @@ pub fn turn(sid: &str, position: u64, text: &str) -> Record {
         sid: sid.into(),
         item_id: format!("item{position}"),
         position,
-        speaker: if position % 2 == 0 { "aria" } else { "caller" }.into(),
+        speaker: if position.is_multiple_of(2) { "aria" } else { "caller" }.into(),
         text: text.into(),
         from_ms: position * 100,
         to_ms: position * 100 + 50,

@@ -15,7 +15,7 @@ use aria_bridge::hosting::Registry;
 use aria_bridge::openai::connect::Client;
 use sim::desk::{Desk, DeskConfig};
 use sim::model::{ModelConfig, ModelServer, SessionRecord};
-use sim::phone::{CallPlan, CallReport, Moment, Phone, PhoneConfig};
+use sim::phone::{Answering, CallPlan, CallReport, Moment, Phone, PhoneConfig};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -50,6 +50,10 @@ pub struct Blueprint {
     pub agent: String,
     /// More tables for the file.
     pub file: String,
+    /// What is said and done in calls that the bridge places.
+    pub outbound: CallPlan,
+    /// Who takes them.
+    pub answering: Answering,
 }
 
 impl Default for Blueprint {
@@ -64,6 +68,8 @@ impl Default for Blueprint {
             desk: DeskConfig::default(),
             agent: String::new(),
             file: String::new(),
+            outbound: CallPlan::default(),
+            answering: Answering::default(),
         }
     }
 }
@@ -148,6 +154,8 @@ impl House {
             public_url: public.parse().expect("an address makes a URL"),
             auth_token: Some(TOKEN.into()),
             account_sid: ACCOUNT.into(),
+            outbound: plan.outbound.clone(),
+            answering: plan.answering.clone(),
             ..PhoneConfig::new(format!("http://{}", through(address)).parse().expect("the same"))
         })
         .await

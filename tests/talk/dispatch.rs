@@ -17,18 +17,18 @@ use crate::support::lines::{self, ONE_TURN};
 struct Hook {
     answer: &'static str,
     after: Duration,
-    asked: mpsc::UnboundedSender<(HeaderMap, String)>,
+    asked: mpsc::Sender<(HeaderMap, String)>,
 }
 
 async fn answer(State(hook): State<Hook>, headers: HeaderMap, body: String) -> &'static str {
-    hook.asked.send((headers, body)).expect("the test listens");
+    hook.asked.try_send((headers, body)).expect("the test listens");
     tokio::time::sleep(hook.after).await;
     hook.answer
 }
 
 /// Agents that answered a call to agent 0's number, and what the hook was asked.
 async fn call(said: &'static str, after: Duration) -> (Vec<usize>, Vec<(HeaderMap, String)>) {
-    let (asked, mut questions) = mpsc::unbounded_channel();
+    let (asked, mut questions) = mpsc::channel(16);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/dispatch", listener.local_addr().expect("it is bound"));
     let app = Router::new().route("/dispatch", post(answer)).with_state(Hook { answer: said, after, asked });

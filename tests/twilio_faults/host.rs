@@ -10,7 +10,7 @@ use aria_bridge::call::{
     AttachError, Attached, CallEnd, CallEvent, Dialed, Inbound, Listening, MediaBell, MediaCommand,
     MediaEvent, Onward, Snapshot,
 };
-use aria_bridge::config::{Live, Sources, load};
+use aria_bridge::config::{Sources, load};
 use aria_bridge::hosting::{Line, Switchboard};
 use aria_bridge::http::{App, bind, serve};
 use aria_bridge::twilio::wire::Start;
@@ -264,7 +264,7 @@ impl Host {
         let (attached_in, attached) = mpsc::channel(ATTACHED);
         let desk =
             Arc::new(Desk { begun: AtomicUsize::new(0), calls: Mutex::default(), attached: attached_in });
-        let app = Arc::new(App::new(&Arc::new(Live::new(settings)), desk.clone(), Some(prometheus())));
+        let app = Arc::new(App::new(&settings, desk.clone(), Some(prometheus())));
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(serve(listener, app.clone(), async move { drop(stopped.await) }));
         Self { address, app, desk, public, attached: attached.into(), _stop: stop }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use url::Url;
 
+use super::answering::Order;
 use super::callback::Callbacks;
 use super::config::{Begin, CallPlan, PhoneConfig};
 use super::faults::SignatureFault;
@@ -90,6 +91,8 @@ pub(crate) struct Call {
     caller: Option<Caller>,
     /// The URL of the document that runs: relative URLs in it start there.
     base: String,
+    /// `SequenceNumber` of the next status callback.
+    pub(super) sequence: u32,
 }
 
 /// How a call begins.
@@ -110,30 +113,43 @@ impl Call {
             tails: JoinSet::new(),
             line: None,
             base: String::new(),
+            sequence: 0,
         }
     }
 
     /// Runs the whole call.
-    pub(crate) async fn run(mut self, opening: Opening, status_callback: Option<Target>) -> CallReport {
-        let first = match opening {
-            Opening::Run(text) => Ok(text),
-            Opening::Fetch(target) => self.first_document(target).await,
+    pub(crate) async fn run(
+        mut self,
+        opening: Opening,
+        status_callback: Option<Target>,
+        order: Option<Order>,
+    ) -> CallReport {
+        let rung = match &order {
+            Some(order) => self.ring(order, status_callback.as_ref()).await,
+            None => Ok(()),
+        };
+        let unanswered = rung.as_ref().err().map(|(status, _)| *status);
+        let first = match (rung, opening) {
+            (Err((_, ended)), _) => Err(ended),
+            (Ok(()), Opening::Run(text)) => Ok(text),
+            (Ok(()), Opening::Fetch(target)) => self.first_document(target).await,
         };
         let ended = match first {
             Ok(text) => self.documents(text).await,
             Err(ended) => ended,
         };
         self.set.diary.now(Moment::Ended(ended.clone()));
-        let status = match (&ended.by, &self.line) {
-            (EndedBy::Document, None) => "busy",
-            (_, None) => "failed",
+        let status = match (unanswered, &ended.by, &self.line) {
+            (Some(status), ..) => status,
+            (None, EndedBy::Document, None) => "busy",
+            (None, _, None) => "failed",
             _ => "completed",
         };
         self.set.status.send_replace(status);
         let answered = self.line.as_ref().map(|l| l.answered);
         if let Some(target) = status_callback {
             let seconds = self.line.as_ref().map_or(0, |l| l.length().as_secs());
-            let params = self.set.identity.ended(status, seconds);
+            let params = self.set.identity.ended(status, seconds, self.sequence);
             let question = self.question(&target, params);
             self.callbacks.send(status, question);
         }

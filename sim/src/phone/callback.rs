@@ -49,7 +49,18 @@ impl Callbacks {
         }
     }
 
-    /// Waits for all answers, each at most 15 s, and returns them in order of their sending.
+    /// Sends one after a while.
+    pub(crate) fn send_later(&mut self, after: std::time::Duration, event: &str, question: Question) {
+        let (asker, event, done) = (self.asker.clone(), event.to_owned(), self.done.clone());
+        self.running.spawn(async move {
+            tokio::time::sleep(after).await;
+            let exchange = asker.ask(question).await;
+            asker.diary.at(exchange.answered, Moment::Callback { event, status: exchange.status });
+            done.lock().expect("nothing panics while it holds the list").push(exchange);
+        });
+    }
+
+    /// Waits for all answers, each at most 15 s and those that were to be sent later, and returns them in order of their sending.
     pub(crate) async fn finish(mut self) -> Vec<Exchange> {
         if let Some((event, question)) = self.waiting.take() {
             self.spawn(event, question);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::answering::Answering;
 use super::faults::Faults;
 use super::script::Script;
 use super::tap::Tap;
@@ -28,6 +29,8 @@ pub struct PhoneConfig {
     pub auth_token: Option<String>,
     /// What is said and done in calls that the bridge places over the REST API.
     pub outbound: CallPlan,
+    /// Who takes them.
+    pub answering: Answering,
     /// Numbers of the account, for `IncomingPhoneNumbers`.
     pub numbers: Vec<String>,
 }
@@ -44,6 +47,7 @@ impl PhoneConfig {
             account_sid: "AC00000000000000000000000000000001".into(),
             auth_token: None,
             outbound: CallPlan::default(),
+            answering: Answering::default(),
             numbers: vec!["+15551230000".into()],
         }
     }

@@ -3,7 +3,7 @@
 //! Source: <https://www.twilio.com/docs/voice/twiml#request-parameters> and captures: absent geography arrives empty and is signed, `CallToken` arrives escaped
 //! already, so that it is escaped twice on the wire.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// The unchanging part of a call.
 #[derive(Clone)]
@@ -64,18 +64,36 @@ impl Identity {
         params
     }
 
-    /// The status callback at the end of the call. `seconds` is how long it was answered.
-    pub(crate) fn ended(&self, status: &str, seconds: u64) -> Params {
+    /// A status callback before the end.
+    pub(crate) fn progress(&self, status: &str, sequence: u32) -> Params {
         let mut params = self.params(status);
-        // These two come with the request for a document only.
+        // It comes with the request for a document only.
         params.retain(|(name, _)| name != "CallToken");
-        params.push(("CallDuration".into(), seconds.to_string()));
         params.push(("CallbackSource".into(), "call-progress-events".into()));
+        params.push(("SequenceNumber".into(), sequence.to_string()));
+        params.push(("Timestamp".into(), rfc2822(SystemTime::now())));
+        params
+    }
+
+    /// The verdict of the answering-machine detection, `after` so long.
+    pub(crate) fn verdict(&self, answered_by: &str, after: Duration) -> Params {
+        [
+            ("AccountSid", self.account.clone()),
+            ("AnsweredBy", answered_by.to_owned()),
+            ("CallSid", self.call.clone()),
+            ("MachineDetectionDuration", after.as_millis().to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+
+    /// The status callback at the end of the call. `seconds` is how long it was answered.
+    pub(crate) fn ended(&self, status: &str, seconds: u64, sequence: u32) -> Params {
+        let mut params = self.progress(status, sequence);
+        params.push(("CallDuration".into(), seconds.to_string()));
         if status == "completed" {
             params.push(("Duration".into(), seconds.div_ceil(60).to_string()));
         }
-        params.push(("SequenceNumber".into(), "0".into()));
-        params.push(("Timestamp".into(), rfc2822(SystemTime::now())));
         params
     }
 
@@ -133,7 +151,6 @@ fn iso8601(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn identity() -> Identity {
         Identity {

@@ -16,6 +16,7 @@
 //! verb); a stream ends with close code 1000 after `stop`; Twilio sends no pings; a last frame shorter than 20 ms is completed with silence. [`Faults`] plays the others
 //! where it matters.
 
+mod answering;
 mod call;
 mod callback;
 mod config;
@@ -54,17 +55,20 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use url::Url;
 
+pub use answering::{Answering, Taker};
 pub use config::{Begin, CallPlan, DialOutcome, PhoneConfig};
 pub use faults::Faults;
 pub use report::CallReport;
+pub use rest::RestRequest;
 pub use script::{Script, Step};
 pub use tap::Tap;
 pub use timeline::{Entry, Moment, PhoneEvent};
 
+use answering::Order;
 use call::{Call, Opening, Setting};
 use form::Identity;
 use pacer::Pacer;
-use rest::{Registry, RestFault, RestRequest};
+use rest::{Registry, RestFault};
 use route::Route;
 use sid::Dice;
 use twiml::Target;
@@ -160,7 +164,7 @@ impl Phone {
         let url = join(&config.public_url, &config.voice_path);
         let status =
             config.status_path.as_ref().map(|p| Target { url: join(&config.public_url, p), post: true });
-        self.inner.run(plan, "inbound", Opening::Fetch(Target { url, post: true }), status, None).await
+        self.inner.run(plan, "inbound", Opening::Fetch(Target { url, post: true }), status, None, None).await
     }
 }
 
@@ -177,13 +181,15 @@ impl Inner {
         opening: Opening,
         status_callback: Option<Target>,
         sid: Option<String>,
+        order: Option<Order>,
     ) -> CallReport {
         let mut dice = Dice::new(plan.seed.unwrap_or_else(rand::random));
         let rolled = dice.sid("CA");
         let call_sid = sid.unwrap_or(rolled);
         let diary = Arc::new(timeline::Diary::new(call_sid.clone(), Instant::now(), self.live.clone()));
         let (orders, commands) = mpsc::channel(COMMANDS);
-        let (status, watched) = watch::channel("ringing");
+        // A call that was ordered is queued first.
+        let (status, watched) = watch::channel(if order.is_some() { "queued" } else { "ringing" });
         self.registry.enter(&call_sid, direction, &plan, orders, watched);
         let identity = Identity {
             account: self.config.account_sid.clone(),
@@ -212,6 +218,6 @@ impl Inner {
             dice,
             parked: self.parked.clone(),
         });
-        call.run(opening, status_callback).await
+        call.run(opening, status_callback, order).await
     }
 }

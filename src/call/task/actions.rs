@@ -123,25 +123,19 @@ impl Call {
         });
     }
 
+    /// A key asks for a transfer. The configuration has checked that the target is there.
+    fn transfer_to(&mut self, name: String) {
+        if let Some(target) = self.agent.transfer_target(&name) {
+            let onward = Onward { to: target.expose().to_owned(), name, summary: None };
+            self.session.handle(Instant::now(), Input::Transfer(onward));
+        }
+    }
+
     /// Closes the stream. Twilio then asks what to do with the call, and is told to put it through.
     fn let_go(&mut self, onward: Onward) {
         tracing::info!(call = %self.handle.inbound().call_sid, to = %onward.name, "putting the caller through");
         *self.handle.0.onward.lock().unwrap_or_else(|e| e.into_inner()) = Some(onward);
         self.media(MediaCommand::Close { code: 1000, reason: "transfer" });
-    }
-
-    /// A key asks for a target by its name.
-    fn transfer_to(&mut self, name: String) {
-        match self.settings.target(&self.agent, &name) {
-            Some(to) => {
-                let onward = Onward { name, to: to.expose().to_owned(), summary: None };
-                self.session.handle(Instant::now(), Input::Transfer(onward));
-            }
-            None => {
-                metrics::counter!("aria_transfers_refused_total").increment(1);
-                tracing::warn!(call = %self.handle.inbound().call_sid, target = %name, "a key names a target that is not in [transfer]");
-            }
-        }
     }
 
     /// Sends a text message, beside the call: nobody waits for it.

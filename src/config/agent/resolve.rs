@@ -10,7 +10,7 @@ use time::macros::format_description;
 
 use super::super::resolve::{ConfigError, value_error};
 use super::super::{raw, tool, variables};
-use super::{Agent, Key, Recording};
+use super::{Agent, Key, Recording, transfer_target};
 use crate::clip;
 
 const OFFSET: &[BorrowedFormatItem<'_>] = format_description!("[offset_hour sign:mandatory]:[offset_minute]");
@@ -76,6 +76,14 @@ pub fn resolve(
         keys.push(resolve_key(&field("keys"), &key, typed)?);
     }
     let tools = tool::resolve(&name, typed.tools, environment, denied)?;
+    for (key, action) in &keys {
+        if let Key::Transfer(target) = action
+            && transfer_target(&tools, target).is_none()
+        {
+            let allowed = "a target of this agent's transfer_call tool";
+            return Err(value_error(field(&format!("keys.{key}.transfer")), target, allowed));
+        }
+    }
     Ok(Agent {
         model: typed.model.unwrap_or_else(|| DEFAULT_MODEL.into()),
         voice: typed.voice.unwrap_or_else(|| DEFAULT_VOICE.into()),

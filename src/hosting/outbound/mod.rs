@@ -4,14 +4,14 @@ mod keys;
 mod orders;
 mod policy;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use crate::call::CallEnd;
-use crate::config::{Agent, E164, Outbound};
+use crate::config::{E164, Outbound};
 
 pub use keys::{Answer, Key, KeyError, MAX_KEY_BYTES};
-pub use orders::Ordered;
+pub use orders::{Errand, Ordered};
 pub use policy::Forbidden;
 
 use keys::Keys;
@@ -60,13 +60,13 @@ impl Book {
         self.lock().keys.settle(key, answer);
     }
 
-    /// Notes what `agent` was asked for; the token is to come back with Twilio's webhook and callbacks.
-    pub fn order(&self, agent: Arc<Agent>, now: Instant) -> String {
-        self.lock().orders.order(agent, now)
+    /// Notes what a call is to be about; the token is to come back with Twilio's webhook and callbacks.
+    pub fn order(&self, errand: Errand, now: Instant) -> String {
+        self.lock().orders.order(errand, now)
     }
 
     /// What the token stands for in this call. The first call that shows it is the only one.
-    pub fn redeem(&self, token: &str, call_sid: &str, now: Instant) -> Option<Arc<Agent>> {
+    pub fn redeem(&self, token: &str, call_sid: &str, now: Instant) -> Option<Errand> {
         self.lock().orders.redeem(token, call_sid, now)
     }
 

@@ -4,13 +4,12 @@
 //! callbacks may be here before its answer to our request: then the token is the only name that the call has.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
 use crate::call::CallEnd;
-use crate::config::Agent;
+use crate::config::variables::Values;
 
 /// How long a token may be used: the longest ringing there is (605 s), and as long again for a queue at Twilio, which starts one call a
 /// second.
@@ -22,8 +21,17 @@ const TOKEN_BYTES: usize = 32;
 
 type Hash = [u8; 32];
 
+/// What a call is to be about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errand {
+    /// The agent's name.
+    pub agent: String,
+    /// What its texts are filled with.
+    pub variables: Values,
+}
+
 struct Order {
-    agent: Arc<Agent>,
+    errand: Errand,
     call_sid: Option<String>,
     over: Option<CallEnd>,
 }
@@ -46,20 +54,20 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    pub fn order(&mut self, agent: Arc<Agent>, now: Instant) -> String {
+    pub fn order(&mut self, errand: Errand, now: Instant) -> String {
         self.expire(now);
         let bytes: [u8; TOKEN_BYTES] = rand::random();
         let token = base64_simd::URL_SAFE_NO_PAD.encode_to_string(bytes);
-        self.by_hash.insert(hash(&token), Order { agent, call_sid: None, over: None });
+        self.by_hash.insert(hash(&token), Order { errand, call_sid: None, over: None });
         self.order.push_back((hash(&token), now));
         token
     }
 
-    pub fn redeem(&mut self, token: &str, call_sid: &str, now: Instant) -> Option<Arc<Agent>> {
+    pub fn redeem(&mut self, token: &str, call_sid: &str, now: Instant) -> Option<Errand> {
         self.expire(now);
         let order = self.by_hash.get_mut(&hash(token))?;
         let own = order.call_sid.get_or_insert_with(|| call_sid.to_owned());
-        (own == call_sid).then(|| Arc::clone(&order.agent))
+        (own == call_sid).then(|| order.errand.clone())
     }
 
     pub fn over(&mut self, token: &str, end: CallEnd) {
@@ -96,16 +104,15 @@ fn hash(token: &str) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Sources, load};
 
-    fn agent() -> Arc<Agent> {
-        load(&Sources { text: Some(String::new()), ..Sources::default() }).unwrap().agent_for("+1")
+    fn errand() -> Errand {
+        Errand { agent: "default".into(), variables: Values::new() }
     }
 
     #[test]
     fn a_token_is_one_calls() {
         let (mut orders, now) = (Orders::default(), Instant::now());
-        let token = orders.order(agent(), now);
+        let token = orders.order(errand(), now);
         assert!(orders.redeem("x", "CA1", now).is_none());
         assert!(orders.redeem(&token, "CA1", now).is_some());
         assert!(orders.redeem(&token, "CA2", now).is_none());
@@ -116,7 +123,7 @@ mod tests {
     #[test]
     fn an_end_may_come_before_the_name() {
         let (mut orders, now) = (Orders::default(), Instant::now());
-        let (early, waiting) = (orders.order(agent(), now), orders.order(agent(), now));
+        let (early, waiting) = (orders.order(errand(), now), orders.order(errand(), now));
         orders.over(&early, CallEnd::Busy);
         orders.over(&early, CallEnd::CallerHungUp);
         assert_eq!(orders.named(&early, "CA1", now), Ordered::Over(CallEnd::Busy));
@@ -126,9 +133,9 @@ mod tests {
 
     #[test]
     fn they_stay_bounded() {
-        let (mut orders, now, agent) = (Orders::default(), Instant::now(), agent());
+        let (mut orders, now) = (Orders::default(), Instant::now());
         for _ in 0..MAX_ORDERS + 10 {
-            orders.order(Arc::clone(&agent), now);
+            orders.order(errand(), now);
         }
         assert!(orders.by_hash.len() <= MAX_ORDERS);
     }

@@ -1,4 +1,4 @@
-//! The part of Twilio's REST API that a bridge uses: calls and numbers, version 2010-04-01.
+//! The part of Twilio's REST API that a bridge uses: calls, messages, numbers and the account, version 2010-04-01.
 //!
 //! Source: <https://www.twilio.com/docs/voice/api/call-resource>. Forms in, JSON out, errors in Twilio's shape with its numbers.
 
@@ -6,7 +6,6 @@ mod answer;
 mod registry;
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -16,6 +15,7 @@ use tokio::net::TcpListener;
 
 pub use registry::{Registry, RestFault, RestRequest};
 
+use super::answering::Order;
 use super::call::{Command, Opening};
 use super::config::PhoneConfig;
 use super::form::Params;
@@ -25,6 +25,14 @@ use answer::{Answer, ApiError};
 
 /// The largest form read; Twilio's own limit is not documented, a `Twiml` parameter of 4 000 characters is the largest that is useful.
 const MAX_FORM_BYTES: usize = 64 * 1024;
+
+/// Numbers that Twilio's own test credentials refuse, with the error of each.
+/// <https://www.twilio.com/docs/iam/test-credentials>
+const MAGIC: [(&str, u32); 3] =
+    [("+15005550001", 21_217), ("+15005550002", 21_214), ("+15005550003", 21_215)];
+
+/// The longest message, in characters.
+const MAX_MESSAGE_CHARS: usize = 1_600;
 
 /// The longest `Twiml` parameter, in characters.
 const MAX_TWIML_CHARS: usize = 4_000;
@@ -91,6 +99,8 @@ impl Api {
         }
         let parts: Vec<&str> = parts.collect();
         match (method.as_str(), parts.as_slice()) {
+            ("GET", []) => Ok(self.registry.account(&self.config)),
+            ("POST", ["Messages"]) => self.message(params),
             ("POST", ["Calls"]) => self.create(params),
             ("GET", ["Calls", sid]) => self.registry.describe(&self.config, sid).ok_or_else(not_found),
             ("POST", ["Calls", sid]) => {
@@ -115,6 +125,9 @@ impl Api {
                 .ok_or_else(|| ApiError::new(400, code, &format!("{name} is required")))
         };
         let (to, from) = (need("To", 21_201)?.to_owned(), need("From", 21_213)?.to_owned());
+        if let Some((_, code)) = MAGIC.iter().find(|(number, _)| *number == to) {
+            return Err(ApiError::new(400, *code, &format!("The number {to} cannot be called")));
+        }
         let opening = match (get(params, "Url"), get(params, "Twiml")) {
             (Some(url), _) => Opening::Fetch(target(url, get(params, "Method"))),
             (None, Some(text)) => Opening::Run(inline(text)?),
@@ -122,6 +135,15 @@ impl Api {
         };
         let status =
             get(params, "StatusCallback").map(|url| target(url, get(params, "StatusCallbackMethod")));
+        let all = |name: &str| params.iter().filter(|(n, _)| n == name).map(|(_, v)| v.clone()).collect();
+        let detection = get(params, "MachineDetection").zip(get(params, "AsyncAmdStatusCallback"));
+        let order = Order {
+            answering: self.config.answering.clone(),
+            events: all("StatusCallbackEvent"),
+            detection: detection.map(|(mode, url)| {
+                (mode.to_owned(), target(url, get(params, "AsyncAmdStatusCallbackMethod")))
+            }),
+        };
         let gone = || ApiError::new(500, 20_500, "the phone is gone");
         let phone = Phone { inner: self.phone.upgrade().ok_or_else(gone)? };
         let mut plan = self.config.outbound.clone();
@@ -131,13 +153,25 @@ impl Api {
         let reports = phone.inner.outbound.clone();
         let phone = Arc::downgrade(&phone.inner);
         tokio::spawn(async move {
-            // Twilio answers first and dials then; a person takes a moment to answer.
-            tokio::time::sleep(Duration::from_millis(50)).await;
             let Some(inner) = phone.upgrade() else { return };
-            let report = inner.run(plan, "outbound-api", opening, status, Some(sid)).await;
+            let report = inner.run(plan, "outbound-api", opening, status, Some(sid), Some(order)).await;
             reports.lock().expect("nothing panics while it holds the reports").push(report);
         });
         Ok(answer)
+    }
+
+    /// `POST Messages.json`: 201 with a queued message, which nobody gets.
+    fn message(&self, params: &Params) -> Result<Answer, ApiError> {
+        let need = |name: &str, code| {
+            get(params, name)
+                .filter(|v| !v.is_empty())
+                .ok_or_else(|| ApiError::new(400, code, &format!("{name} is required")))
+        };
+        let (to, from, body) = (need("To", 21_604)?, need("From", 21_603)?, need("Body", 21_602)?);
+        if body.chars().count() > MAX_MESSAGE_CHARS {
+            return Err(ApiError::new(400, 21_617, "The message body exceeds 1600 characters"));
+        }
+        Ok(self.registry.message(&self.config, from, to, body))
     }
 
     /// `POST Calls/{sid}.json`: hang up or run something else.

@@ -157,6 +157,25 @@ impl Registry {
         Some(Answer { status: 200, body })
     }
 
+    /// The account resource.
+    pub(super) fn account(&self, config: &PhoneConfig) -> Answer {
+        let body = json!({
+            "sid": config.account_sid, "friendly_name": "simulated", "status": "active", "type": "Full",
+            "uri": format!("/2010-04-01/Accounts/{}.json", config.account_sid),
+        });
+        Answer { status: 200, body }
+    }
+
+    /// A message resource.
+    pub(super) fn message(&self, config: &PhoneConfig, from: &str, to: &str, text: &str) -> Answer {
+        let sid = Dice::new(rand::random()).sid("SM");
+        let body = json!({
+            "sid": sid, "account_sid": config.account_sid, "from": from, "to": to, "body": text, "status": "queued",
+            "num_segments": "1", "direction": "outbound-api", "error_code": null, "error_message": null,
+        });
+        Answer { status: 201, body }
+    }
+
     /// The list of numbers, or the one that is asked for.
     pub(super) fn numbers(&self, config: &PhoneConfig, only: Option<&str>) -> Answer {
         let list: Vec<Value> = config

@@ -1,6 +1,6 @@
 //! Twilio's REST API, as far as the bridge and its commands need it: calls, messages, numbers, the account.
 //!
-//! <https://www.twilio.com/docs/usage/api>. One file knows how to ask ([`ask`]), the others what.
+//! <https://www.twilio.com/docs/usage/api>. One file knows how to ask (`ask`), the others what.
 
 mod account;
 mod ask;

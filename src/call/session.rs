@@ -9,7 +9,7 @@
 //! farewell  the end, once it has been heard   quiet     silence that lasts too long
 //! keys      the telephone's keypad            renewal   the next session, and memory: what it is told
 //! ```
-//! Every input first changes these parts; then [`Session::settle`] looks at them together and does what is due.
+//! Every input first changes these parts; then `settle` looks at them together and does what is due.
 
 mod effects;
 mod event;

@@ -56,7 +56,7 @@ impl std::fmt::Display for Cursor {
 /// A part of the list.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Page {
-    /// The calls, as [`call`] gives them.
+    /// The calls, as `call` gives them.
     pub calls: Vec<Value>,
     /// Where the next page begins; `None`: there are no more.
     pub next: Option<Cursor>,

@@ -32,6 +32,8 @@ const UNTIL_TRUE: Duration = Duration::from_millis(400);
 /// How long before a frame came in it was certainly not yet written, on a path without delay, and the one before it was.
 const BETWEEN: Duration = Duration::from_millis(10);
 const CALL: Duration = Duration::from_secs(42);
+/// Calls at most, until one is played well enough.
+const CALLS: usize = 4;
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -130,8 +132,9 @@ async fn play(path: Path) -> Played {
 }
 
 /// Each frame stands for the time until the next, but for pauses: what the phone really had before it against what the bridge believed
-/// when it wrote it. Frames of a burst stand for nothing but the last. What comes right after the phone itself was late is left out.
-fn assert_near(played: &Played, path: &Path, what: &str) {
+/// when it wrote it. Frames of a burst stand for nothing but the last. What comes right after the phone itself was late is left out: a call
+/// of which that is a third says too little, since a stall weighs the more the less is left beside it. `false` then.
+fn is_near(played: &Played, path: &Path, what: &str) -> bool {
     let arrivals = &played.report.arrivals;
     let (mut near, mut all) = (Duration::ZERO, Duration::ZERO);
     let mut off = Vec::new();
@@ -160,6 +163,11 @@ fn assert_near(played: &Played, path: &Path, what: &str) {
         errors.push(error);
         deepest = deepest.max(pair[0].ahead);
     }
+    assert!(played.report.violations.is_empty(), "{:?}", played.report);
+    if left_out * 2 > errors.len() {
+        println!("{what}: the phone was late for {left_out} frames of {}: played again", arrivals.len());
+        return false;
+    }
     errors.sort_unstable();
     let at = |share: f64| errors[(errors.len() as f64 * share) as usize - 1];
     let share = near.as_secs_f64() / all.as_secs_f64();
@@ -171,29 +179,34 @@ fn assert_near(played: &Played, path: &Path, what: &str) {
         at(0.99),
         at(1.0)
     );
-    assert!(played.report.violations.is_empty(), "{:?}", played.report);
-    assert!(
-        errors.len() > 600,
-        "nothing was measured: on this machine the phone was late for {left_out} frames"
-    );
     assert!(share >= SHARE, "{what}: {share}; when, believed, true: {off:?}");
+    true
+}
+
+/// Fails unless the bridge knows the queue, in the first of some calls for which this machine is quick enough.
+async fn assert_near(path: Path, what: &str) {
+    for _ in 0..CALLS {
+        if is_near(&play(path.clone()).await, &path, what) {
+            return;
+        }
+    }
+    panic!("{what}: nothing was measured: on this machine the phone is late too often");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_clean_path() {
-    let path = Path::default();
-    assert_near(&play(path.clone()).await, &path, "clean");
+    assert_near(Path::default(), "clean").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_long_path_with_jitter() {
     let path = Path { delay: ms(40), jitter: ms(8), ..Path::default() };
-    assert_near(&play(path.clone()).await, &path, "40 ms and up to 8 more");
+    assert_near(path, "40 ms and up to 8 more").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_path_that_stands_still() {
     let stalls_down = vec![(ms(9_000), ms(200))];
     let path = Path { delay: ms(20), stalls_down, stalls_up: vec![(ms(25_000), ms(250))], ..Path::default() };
-    assert_near(&play(path.clone()).await, &path, "20 ms, stalls of 200 ms down and 250 ms up");
+    assert_near(path, "20 ms, stalls of 200 ms down and 250 ms up").await;
 }

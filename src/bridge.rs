@@ -9,12 +9,14 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::{Memory, Priority, WorkerLoad, Workers, WorkersConfig};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use url::Url;
 
 use crate::call::{Inbound, task};
 use crate::config::{LOOK_EVERY, Live, Secret, Settings, Sources, Watch, is_loopback};
 use crate::hosting::{Line, Registry, Switchboard, drain};
 use crate::openai::connect::Client;
-use crate::store::{self, OpenError, Store};
+use crate::recording::Recordings;
+use crate::store::{self, OpenError, Record, Store};
 use crate::{http, tools, twilio};
 
 /// The key that the simulated model is given. It opens nothing.
@@ -22,6 +24,9 @@ pub const SIMULATED_KEY: &str = "sk-simulated";
 
 /// How long the database has at the end to take what is still in the journal. What it does not take waits for the next start.
 const LAST_RECORDS: Duration = Duration::from_secs(3);
+
+/// How long recordings of the last calls have to be put away. What is not done waits for the next start.
+const LAST_RECORDINGS: Duration = Duration::from_secs(5);
 
 /// Why the bridge does not start.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +43,9 @@ pub enum StartError {
     /// The journal or the database's URL.
     #[error("records cannot be kept: {0}")]
     Records(#[from] OpenError),
+    /// The folder where sound waits, or the place for recordings.
+    #[error("calls cannot be recorded ([recording]): {0}")]
+    Recording(std::io::Error),
     /// The listening socket.
     #[error("cannot listen on {address}")]
     Listen {
@@ -117,7 +125,18 @@ impl Bridge {
                 .map_err(|e| StartError::Audio(e.to_string()))?;
         let key = settings.openai.api_key.clone().unwrap_or_else(|| Secret::new(SIMULATED_KEY));
         let store = Store::open(&settings.records, Arc::new(store::System))?;
+        let recordings = match &settings.recording {
+            Some(recording) => {
+                let told = Arc::clone(&store);
+                let told = move |sid: &str, url: &Url| {
+                    told.record_durably(Record::Recorded { sid: sid.into(), url: url.to_string() })
+                };
+                Some(Recordings::open(recording, Box::new(told)).map_err(StartError::Recording)?)
+            }
+            None => None,
+        };
         let deps = Arc::new(task::Deps {
+            recordings,
             model: Client::new(&settings.openai, key).map_err(|e| StartError::Client(e.to_string()))?,
             workers: Arc::new(workers),
             twilio: twilio::rest::Client::new(&settings.twilio),
@@ -217,6 +236,9 @@ impl Bridge {
                 async move { drain::drain(&registry, limit, stop, hurry).await },
             );
         let served = served.await;
+        if let Some(recordings) = &self.deps.recordings {
+            recordings.close(LAST_RECORDINGS).await;
+        }
         self.store.close(LAST_RECORDS).await;
         served
     }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod hosting;
 pub mod http;
 pub mod openai;
+pub mod recording;
 pub mod store;
 pub mod telemetry;
 pub mod tools;

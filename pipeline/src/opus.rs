@@ -68,24 +68,37 @@ fn check(code: c_int) -> Result<usize, OpusError> {
     usize::try_from(code).map_err(|_| OpusError(code))
 }
 
-/// A mono encoder of 20 ms frames. About 32 kB; nothing is allocated after it is made.
+/// An encoder of 20 ms frames. About 32 kB for one channel; nothing is allocated after it is made.
 pub struct Encoder {
     state: Box<[u64]>,
     rate: SampleRate,
+    channels: u8,
 }
 
 impl Encoder {
-    /// An encoder that takes samples at `rate`.
+    /// A mono encoder that takes samples at `rate`.
     pub fn new(rate: SampleRate, config: &OpusConfig) -> Result<Self, OpusError> {
+        Self::with_channels(rate, 1, config)
+    }
+
+    /// An encoder of two channels that takes pairs of samples at `rate`, left first: for recordings, never on a call's way.
+    pub fn stereo(rate: SampleRate, config: &OpusConfig) -> Result<Self, OpusError> {
+        Self::with_channels(rate, 2, config)
+    }
+
+    fn with_channels(rate: SampleRate, channels: u8, config: &OpusConfig) -> Result<Self, OpusError> {
+        let count = c_int::from(channels);
         // SAFETY: a pure function of its argument.
-        let size = unsafe { opus_sys::opus_encoder_get_size(1) };
-        let mut encoder = Self { state: state(size)?, rate };
+        let size = unsafe { opus_sys::opus_encoder_get_size(count) };
+        let mut encoder = Self { state: state(size)?, rate, channels };
         let application = match config.low_delay {
             true => opus_sys::OPUS_APPLICATION_RESTRICTED_LOWDELAY,
             false => opus_sys::OPUS_APPLICATION_VOIP,
         };
         // SAFETY: the block is as large as libopus asked for and aligned to 8.
-        check(unsafe { opus_sys::opus_encoder_init(encoder.as_mut(), rate.hz() as i32, 1, application) })?;
+        check(unsafe {
+            opus_sys::opus_encoder_init(encoder.as_mut(), rate.hz() as i32, count, application)
+        })?;
         for (request, value) in [
             (opus_sys::OPUS_SET_BITRATE_REQUEST, config.bitrate.clamp(6_000, MAX_BITRATE) as c_int),
             (opus_sys::OPUS_SET_COMPLEXITY_REQUEST, c_int::from(config.complexity.min(10))),
@@ -103,15 +116,16 @@ impl Encoder {
 
     /// Encodes 20 ms into `out`; returns the bytes written.
     ///
-    /// Fails if `pcm` is not exactly 20 ms at the encoder's rate, or if `out` is too small (1275 bytes always do).
+    /// Fails if `pcm` is not exactly 20 ms of all channels at the encoder's rate, or if `out` is too small (1275 bytes always do).
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Result<usize, OpusError> {
-        if pcm.len() != self.rate.samples(FRAME_MS) {
+        let samples = self.rate.samples(FRAME_MS);
+        if pcm.len() != samples * usize::from(self.channels) {
             return Err(OpusError(-1)); // OPUS_BAD_ARG
         }
         let room = out.len().min(i32::MAX as usize) as i32;
-        // SAFETY: both pointers cover what their lengths say; the state is initialised.
+        // SAFETY: both pointers cover what their lengths say, `pcm` for each channel; the state is initialised.
         check(unsafe {
-            opus_sys::opus_encode(self.as_mut(), pcm.as_ptr(), pcm.len() as c_int, out.as_mut_ptr(), room)
+            opus_sys::opus_encode(self.as_mut(), pcm.as_ptr(), samples as c_int, out.as_mut_ptr(), room)
         })
     }
 

@@ -8,6 +8,7 @@ use pipeline::{AgeHistogram, Bell, CallStats, MediaPort};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 use super::{CallEnd, CallEvent, Dialed, Inbound, Listening, Onward, Snapshot};
+use crate::recording::Tape;
 use crate::twilio::wire::Start;
 
 /// Requests waiting at a call's task. One attach and a few ends ever come.
@@ -151,6 +152,8 @@ pub struct Attached {
     pub listening: Arc<Listening>,
     /// To be filled by the writer: what waited at Twilio before each frame, as far as it can be known from here.
     pub ahead: Arc<AgeHistogram>,
+    /// What the call is recorded with; `None`: it is not.
+    pub tape: Option<Arc<Mutex<Tape>>>,
 }
 
 impl fmt::Debug for Attached {

@@ -1,9 +1,11 @@
 //! How a call came about: a webhook, whether somebody called us or answered our call.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::variables::Values;
+use crate::config::{Agent, Settings};
 
 /// Who called whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,6 +55,12 @@ impl Inbound {
             Direction::Inbound => &self.from,
             Direction::Outbound => &self.to,
         }
+    }
+
+    /// Who answers.
+    pub fn agent_of(&self, settings: &Settings) -> Arc<Agent> {
+        let chosen = self.agent.as_ref().and_then(|name| settings.agents.get(name).cloned());
+        chosen.unwrap_or_else(|| settings.agent_for(self.ours()))
     }
 
     /// ARIA's own number.

@@ -9,7 +9,9 @@ mod release;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use pipeline::{AgeHistogram, CallConfig, Command, Control, ModelCodec, ModelPort, OpusConfig, Workers};
+use pipeline::{
+    AgeHistogram, CallConfig, Command, Control, MediaFormat, ModelCodec, ModelPort, OpusConfig, Workers,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -25,6 +27,7 @@ use crate::openai::connect::Client;
 use crate::openai::leg::{LegCommand, LegEvent, ModelBell, Transport};
 use crate::openai::received::Place;
 use crate::openai::wire;
+use crate::recording::{Recordings, Tape};
 use crate::store::Store;
 use crate::telemetry::audio;
 use crate::tools;
@@ -53,13 +56,14 @@ pub struct Deps {
     pub tools: tools::Runner,
     /// Where calls are written down; `None`: nowhere.
     pub store: Option<Arc<Store>>,
+    /// Where calls are recorded; `None`: nowhere.
+    pub recordings: Option<Arc<Recordings>>,
 }
 
 /// Starts a call: the session is asked for at once, so that it is up before the stream's `start`.
 pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
     let settings = deps.settings.now();
-    let chosen = inbound.agent.as_ref().and_then(|name| settings.agents.get(name).cloned());
-    let agent = chosen.unwrap_or_else(|| settings.agent_for(inbound.ours()));
+    let agent = inbound.agent_of(&settings);
     let agent = Arc::new(agent.filled(inbound.person(), inbound.ours(), &inbound.variables));
     let (requests_in, requests) = mpsc::channel(REQUEST_QUEUE);
     let snapshot = Snapshot {
@@ -142,6 +146,7 @@ struct Call {
     tools: JoinSet<Input>,
     events_sent: u64,
     records: Recorder,
+    tape: Option<Arc<Mutex<Tape>>>,
 }
 
 impl Call {
@@ -174,6 +179,7 @@ impl Call {
             ahead: Arc::default(),
             tools: JoinSet::new(),
             events_sent: 0,
+            tape: None,
         }
     }
 
@@ -346,6 +352,7 @@ impl Call {
             Some(link) => drop(link.commands.try_send(LegCommand::Audio(ports.model))),
             None => self.model_port = Some(ports.model),
         }
+        self.record(config.media);
         let (commands, commands_out) = mpsc::channel(MEDIA_COMMANDS);
         let (events, events_out) = mpsc::channel(MEDIA_EVENTS);
         self.media = Some(commands);
@@ -361,7 +368,24 @@ impl Call {
             written: Arc::clone(&self.written),
             listening: Arc::clone(&self.listening),
             ahead: Arc::clone(&self.ahead),
+            tape: self.tape.clone(),
         })
+    }
+
+    /// A stream in this format begins: it is recorded, behind what was recorded of an earlier one.
+    fn record(&mut self, format: MediaFormat) {
+        let recordings = self.deps.recordings.as_ref().filter(|_| self.agent.record);
+        match &self.tape {
+            Some(tape) => {
+                if !tape.lock().unwrap_or_else(|e| e.into_inner()).resume(format) {
+                    self.tape = None;
+                }
+            }
+            None => {
+                let begun = recordings.and_then(|r| r.begin(&self.handle.inbound().call_sid, format));
+                self.tape = begun.map(|tape| Arc::new(Mutex::new(tape)));
+            }
+        }
     }
 
     fn command(&mut self, command: Command) {

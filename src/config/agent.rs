@@ -51,6 +51,8 @@ pub struct Agent {
     pub max_call: Option<Duration>,
     /// What is left on an answering machine.
     pub voicemail: Option<String>,
+    /// Whether its calls are recorded.
+    pub record: bool,
     /// What keys do before the model hears of them.
     pub keys: Vec<(char, Key)>,
     /// The clock that `{{time}}` and `{{date}}` show.

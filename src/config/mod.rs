@@ -10,6 +10,7 @@ mod overlay;
 mod place;
 mod price;
 mod raw;
+mod recording;
 mod records;
 mod resolve;
 mod secret;
@@ -34,6 +35,7 @@ pub use e164::{E164, NotE164};
 pub use live::{LOOK_EVERY, Live, Watch};
 pub use outbound::{Allowed, Outbound};
 pub use price::{Price, Tokens};
+pub use recording::{RecordingSettings, SoundFormat};
 pub use records::{RecordSettings, WebhookSettings};
 pub use resolve::{ConfigError, load};
 pub use secret::Secret;
@@ -66,6 +68,8 @@ pub struct Settings {
     pub audio: AudioSettings,
     /// Where records of calls are kept and who is told of them.
     pub records: RecordSettings,
+    /// How calls are recorded whose agent says so. `None`: none is.
+    pub recording: Option<RecordingSettings>,
     /// What tokens cost, by model.
     pub prices: BTreeMap<String, Price>,
     /// The service that may choose a call's agent, if there is one.

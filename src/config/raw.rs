@@ -30,6 +30,8 @@ pub struct File {
     pub audio: Audio,
     /// What is kept of calls.
     pub records: RawRecords,
+    /// Where the sound of calls goes.
+    pub recording: super::recording::Typed,
     /// Who is told of calls.
     pub webhooks: RawWebhooks,
     /// `[prices.MODEL]`: what its tokens cost.
@@ -128,6 +130,7 @@ pub struct Agent {
     pub idle_seconds: Option<u64>,
     pub max_call_seconds: Option<u64>,
     pub voicemail: Option<String>,
+    pub record: bool,
     pub keys: BTreeMap<String, Key>,
     pub variables: Vec<String>,
     pub utc_offset: Option<String>,

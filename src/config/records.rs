@@ -31,6 +31,8 @@ pub struct RecordSettings {
     pub keep_days: Option<u64>,
     /// Who is told of calls.
     pub webhooks: Option<WebhookSettings>,
+    /// Where the sound of calls waits, if any is recorded: it is removed with their records.
+    pub spool: Option<PathBuf>,
 }
 
 /// Who is told of calls.
@@ -95,6 +97,7 @@ pub fn resolve<'a>(
         journal_mb,
         keep_days: (keep_days > 0).then_some(keep_days),
         webhooks: resolve_webhooks(webhooks, env)?,
+        spool: None,
     })
 }
 

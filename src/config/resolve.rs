@@ -11,9 +11,10 @@ use url::Url;
 use super::agent;
 use super::price::{self, Price};
 use super::{
-    AudioSettings, DispatchSettings, Limits, OpenAiSettings, Secret, Settings, Sources, TwilioSettings,
+    AudioSettings, DispatchSettings, Limits, OpenAiSettings, RecordSettings, Secret, Settings, Sources,
+    TwilioSettings,
 };
-use super::{outbound, overlay, place, raw, records, tls, tool};
+use super::{outbound, overlay, place, raw, recording, records, tls, tool};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
@@ -104,6 +105,11 @@ fn resolve(file: raw::File, sources: &Sources) -> Result<Settings, ConfigError> 
     for (name, agent) in typed {
         agents.insert(name.clone(), Arc::new(agent::resolve(name, agent, &sources.environment, &denied)?));
     }
+    let recording = recording::resolve(file.recording)?;
+    if let Some(name) = agents.values().find(|agent| agent.record && recording.is_none()).map(|a| &a.name) {
+        let allowed = "false, or recording.to must say where recordings go";
+        return Err(value_error(format!("agents.{name}.record"), "true", allowed));
+    }
     for (number, agent) in &file.numbers {
         if !agents.contains_key(agent) {
             let names = || agents.keys().map(String::as_str);
@@ -139,7 +145,11 @@ fn resolve(file: raw::File, sources: &Sources) -> Result<Settings, ConfigError> 
         openai: OpenAiSettings { api_key: secret("OPENAI_API_KEY"), base_url },
         limits: resolve_limits(&file.limits)?,
         audio: resolve_audio(file.audio)?,
-        records: records::resolve(file.database_url.as_deref(), file.records, file.webhooks, env)?,
+        records: RecordSettings {
+            spool: recording.as_ref().map(|recording| recording.spool.clone()),
+            ..records::resolve(file.database_url.as_deref(), file.records, file.webhooks, env)?
+        },
+        recording,
         prices: resolve_prices(file.prices)?,
         dispatch: resolve_dispatch(file.dispatch, secret("ARIA_DISPATCH_SECRET"))?,
         tool_private_hosts: file.tools.private_hosts,

@@ -13,6 +13,7 @@ mod json;
 mod outbound;
 mod pool;
 mod profile;
+mod recording;
 mod server;
 mod steer;
 mod tls;
@@ -49,6 +50,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/api/calls", get(history::list).delete(history::delete).post(outbound::place))
         .route("/api/calls/{sid}", get(history::show))
+        .route("/api/calls/{sid}/recording", get(recording::play))
         .route("/api/webhooks/dead", get(history::dead_letters))
         .route("/api/webhooks/dead/{id}/retry", post(history::retry))
         .route("/api/calls/{sid}/events", get(calls::events))

@@ -53,6 +53,10 @@ pub(super) async fn inbound(State(app): State<Arc<App>>, hook: Webhook) -> Respo
         at: now,
         direction: if ordered { Direction::Outbound } else { Direction::Inbound },
     };
+    let settings = app.settings();
+    let recorded = inbound.agent_of(&settings).record;
+    let announcement =
+        settings.recording.as_ref().filter(|_| recorded).and_then(|r| r.announcement.as_deref());
     let arrival = Arrival {
         call_sid: &hook.call_sid,
         account_sid: &hook.account_sid,
@@ -66,7 +70,7 @@ pub(super) async fn inbound(State(app): State<Arc<App>>, hook: Webhook) -> Respo
             tracing::info!(call = ?inbound, "call");
             app.switchboard.answer(inbound)
         },
-        |token| twiml::connect(&app.public, token),
+        |token| twiml::connect(&app.public, token, announcement),
         |_| twiml::say_and_hang_up(twiml::BUSY_SENTENCE),
     );
     let outcome = match admitted {
@@ -119,7 +123,7 @@ pub(super) async fn after(State(app): State<Arc<App>>, hook: Webhook) -> Respons
                 // The stream broke under a call that is well.
                 if !closed_by_us && let Some(token) = app.registry.reconnect(&hook.call_sid, Instant::now()) {
                     tracing::warn!(call = %hook.call_sid, "the stream broke; opening another");
-                    return answer("reconnect", twiml::connect(&app.public, &token));
+                    return answer("reconnect", twiml::connect(&app.public, &token, None));
                 }
                 line.end(CallEnd::StreamLost);
                 break CallEnd::StreamLost;
@@ -148,7 +152,7 @@ fn dialed(app: &App, hook: &Webhook, dialed: Dialed) -> Response {
         return answer("hang_up", twiml::hang_up());
     }
     match app.registry.resume(&hook.call_sid, Instant::now()) {
-        Some(token) => answer("resume", twiml::connect(&app.public, &token)),
+        Some(token) => answer("resume", twiml::connect(&app.public, &token, None)),
         None => answer("apology", twiml::say_and_hang_up(twiml::APOLOGY_SENTENCE)),
     }
 }

@@ -72,6 +72,10 @@ pub async fn apply(
         }
         Record::Spent { sid, spent } => spend(to, sid, spent).await,
         Record::Ended(ended) => end(to, origin, number, ended).await,
+        Record::Recorded { sid, url } => {
+            let sql = "UPDATE calls SET recording = $2 WHERE sid = $1";
+            sqlx::query(sql).bind(text(sid)).bind(text(url)).execute(to).await.map(drop)
+        }
     }
 }
 

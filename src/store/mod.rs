@@ -44,6 +44,7 @@ pub use query::{Cursor, DEFAULT_PAGE, Filter, MAX_PAGE, Page};
 pub use record::{Begun, Ended, Latency, Record, Spent, Turn};
 pub use sign::{SIGNATURE_HEADER, sign};
 
+use crate::recording::Eraser;
 use applier::Standing;
 use journal::Journal;
 
@@ -64,6 +65,7 @@ pub struct Store {
     healthy_at_close: AtomicBool,
     segments: Arc<segments::Segments>,
     pool: AnyPool,
+    eraser: Eraser,
     standing: Arc<Standing>,
     unsettled: Arc<Unsettled>,
     boot: String,
@@ -197,7 +199,10 @@ impl Store {
 
     /// Removes records; how many calls they were.
     pub async fn prune(&self, which: &Which) -> Result<u64, Unavailable> {
-        prune::prune(&self.pool, which).await.map_err(complain)
+        prune::prune(&self.pool, &self.eraser, which).await.map_err(|error| {
+            tracing::warn!(%error, "records could not be removed");
+            Unavailable
+        })
     }
 
     /// Webhooks that were given up, the latest first.

@@ -20,6 +20,7 @@ use super::segments::Segments;
 use super::slot::Slot;
 use super::{Store, Unsettled, journal, unix_ms};
 use crate::config::RecordSettings;
+use crate::recording::Eraser;
 
 /// How often records that are too old are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
@@ -74,6 +75,7 @@ impl Store {
             healthy_at_close: AtomicBool::new(true),
             segments: Arc::clone(&segments),
             pool: database.pool(),
+            eraser: Eraser::new(settings.spool.clone()),
             standing: Arc::new(Standing::default()),
             unsettled: Arc::new(Unsettled::default()),
             boot: boot.clone(),
@@ -105,7 +107,7 @@ impl Store {
             tasks.spawn(courier.run(Arc::clone(&store.standing)));
         }
         if let Some(days) = settings.keep_days {
-            tasks.spawn(keep(store.pool.clone(), days));
+            tasks.spawn(keep(store.pool.clone(), store.eraser.clone(), days));
         }
         *store.tasks.lock().unwrap_or_else(|e| e.into_inner()) = tasks;
         Ok(store)
@@ -113,10 +115,10 @@ impl Store {
 }
 
 /// Removes what is older than `days`, again and again.
-async fn keep(pool: AnyPool, days: u64) {
+async fn keep(pool: AnyPool, eraser: Eraser, days: u64) {
     tokio::time::sleep(PRUNE_FIRST).await;
     loop {
-        match prune(&pool, &Which::Before(unix_ms().saturating_sub(days * DAY_MS))).await {
+        match prune(&pool, &eraser, &Which::Before(unix_ms().saturating_sub(days * DAY_MS))).await {
             Ok(0) => {}
             Ok(calls) => tracing::info!(calls, days, "old records removed"),
             Err(error) => tracing::warn!(%error, "old records could not be removed"),
@@ -130,5 +132,6 @@ pub async fn delete(settings: &RecordSettings, which: &Which) -> Result<u64, Str
     let database = Database::new(settings.database_url.expose()).map_err(|e| e.to_string())?;
     let mut connection = database.connect().await.map_err(|e| e.to_string())?;
     migrate(&mut connection).await.map_err(|e| e.to_string())?;
-    prune(&database.pool(), which).await.map_err(|e| e.to_string())
+    let eraser = Eraser::new(settings.spool.clone());
+    prune(&database.pool(), &eraser, which).await.map_err(|e| e.to_string())
 }

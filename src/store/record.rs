@@ -58,8 +58,15 @@ pub enum Record {
         /// What.
         spent: Spent,
     },
-    /// A call is over. Always its last record.
+    /// A call is over. Only its recording may follow.
     Ended(Ended),
+    /// The call's recording is put away.
+    Recorded {
+        /// The call.
+        sid: String,
+        /// Where: a `file` or `s3` URL.
+        url: String,
+    },
 }
 
 /// How a call began.
@@ -172,6 +179,7 @@ impl Record {
             | Self::ToolEnded { sid, .. }
             | Self::Event { sid, .. }
             | Self::Spent { sid, .. }
+            | Self::Recorded { sid, .. }
             | Self::Ended(Ended { sid, .. }) => sid,
         }
     }

@@ -113,8 +113,8 @@ impl FarEnd {
         played.saturating_sub(self.before)
     }
 
-    /// A frame of `samples` was written.
-    pub fn frame(&mut self, samples: u64, now: Nanos) {
+    /// A frame of `samples` was written. Returns when it begins to sound.
+    pub fn frame(&mut self, samples: u64, now: Nanos) -> Nanos {
         if let Some(mark) = self.marks.back_mut() {
             let since = now.0 as i64 - length(self.sent, self.rate);
             mark.since = mark.since.max(Some(since));
@@ -123,6 +123,16 @@ impl FarEnd {
         self.ends = begins.offset(length(samples, self.rate));
         self.earliest = now.offset(length(samples, self.rate));
         self.sent += samples;
+        begins
+    }
+
+    /// The sample of the caller's stream that Twilio takes in while it plays what is reckoned to sound at `at`. `None` before the first.
+    pub fn caller_time(&self, at: Nanos) -> Option<i64> {
+        // The caller's sound is that much older when it is read, and ours takes that much longer to sound. And a frame is sent at its end.
+        let there_and_back = self.round_trip.get().unwrap_or(0) + BEAT.as_nanos() as i64;
+        let nanos =
+            i128::from((at.0 as i64).saturating_add(there_and_back).saturating_sub(self.way_back.get()?));
+        i64::try_from(nanos * i128::from(self.rate.hz()) / 1_000_000_000).ok()
     }
 
     /// A mark is being written. Returns how many older ones were given up.

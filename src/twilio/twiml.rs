@@ -25,13 +25,16 @@ const OPEN: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Response>"#;
 const CLOSE: &str = "</Response>";
 
 /// Connects the call to our media stream. When the stream ends, however it ends, Twilio asks [`AFTER_PATH`] what to do: through
-/// `action`, or through the `<Redirect>` where the stream could not be opened at all.
-pub fn connect(public: &PublicUrl, token: &str) -> String {
+/// `action`, or through the `<Redirect>` where the stream could not be opened at all. `first` is said before.
+pub fn connect(public: &PublicUrl, token: &str, first: Option<&str>) -> String {
     let stream = public.stream();
     let (after, status) = (public.http(AFTER_PATH), public.http(STREAM_STATUS_PATH));
     let (stream, after, status, token) = (xml(&stream), xml(&after), xml(&status), xml(token));
     let mut document = String::with_capacity(800);
     document.push_str(OPEN);
+    if let Some(first) = first {
+        write!(document, "<Say>{}</Say>", xml(first)).expect("a String takes all");
+    }
     write!(document, r#"<Connect action="{after}" method="POST">"#).expect("a String takes all");
     write!(document, r#"<Stream url="{stream}" statusCallback="{status}" statusCallbackMethod="POST">"#)
         .expect("a String takes all");
@@ -96,7 +99,7 @@ mod tests {
     fn golden_connect() {
         let public = PublicUrl::new(&Url::parse("https://voice.example.com").unwrap());
         assert_eq!(
-            connect(&public, "tok-1_A"),
+            connect(&public, "tok-1_A", None),
             concat!(
                 r#"<?xml version="1.0" encoding="UTF-8"?><Response>"#,
                 r#"<Connect action="https://voice.example.com/api/twilio/voice/after" method="POST">"#,
@@ -106,7 +109,9 @@ mod tests {
                 r#"<Redirect method="POST">https://voice.example.com/api/twilio/voice/after</Redirect></Response>"#,
             )
         );
-        assert!(connect(&public, &"t".repeat(43)).len() < 4000);
+        assert!(connect(&public, &"t".repeat(43), None).len() < 4000);
+        let announced = connect(&public, "t", Some("Recorded & kept."));
+        assert!(announced.contains("<Response><Say>Recorded &amp; kept.</Say><Connect "), "{announced}");
     }
 
     #[test]

@@ -104,6 +104,7 @@ impl Line for Call {
                 stats,
                 written: Arc::default(),
                 ahead: Arc::default(),
+                tape: None,
                 listening,
             })
         }

@@ -109,6 +109,7 @@ pub fn resolve(
         },
         max_call: typed.max_call_seconds.map(Duration::from_secs),
         voicemail: typed.voicemail,
+        record: typed.record,
         keys,
         utc_offset,
         tools,

@@ -100,6 +100,7 @@ where
     let (port, far_end) = (Mutex::new(attached.port), Mutex::new(FarEnd::new(format.rate)));
     let pings = Pings::default();
     let events = attached.events;
+    let tape = attached.tape;
     let reader = Reader {
         stream: &mut source,
         port: &port,
@@ -108,6 +109,7 @@ where
         events: events.clone(),
         cancelled: &cancelled,
         listening: &attached.listening,
+        tape: tape.as_deref(),
         intake: Intake::new(format),
         kept: Kept::default(),
         stream_sid: &start.stream_sid,
@@ -124,6 +126,7 @@ where
         events: events.clone(),
         written: &attached.written,
         ahead: &attached.ahead,
+        tape: tape.as_deref(),
         format,
         sources: Sources::default(),
         voice: Voice::default(),
@@ -133,6 +136,12 @@ where
         end = reader.run() => end,
         end = writer.run() => end,
     };
+    if let Some(tape) = &tape
+        && let Some(now) = lock(&far_end).caller_time(pipeline::now())
+    {
+        // What waits at Twilio goes with the stream.
+        lock(tape).cut(now);
+    }
     tracing::info!(call = %start.call_sid, stream = %start.stream_sid, outcome = end.as_str(), "media stream ended");
     let by_us = matches!(end, StreamEnd::ClosedByCall { .. } | StreamEnd::CallEnded);
     registry.stream_closed(&start.call_sid, &start.stream_sid, by_us);

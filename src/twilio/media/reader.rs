@@ -21,6 +21,7 @@ use super::watchdog::{Verdict, Watchdog};
 use super::{StreamEnd, broken, dropped, lock};
 use crate::call::{Listening, MediaEvent};
 use crate::hosting::rate::Bucket;
+use crate::recording::Tape;
 use crate::twilio::far_end::FarEnd;
 use crate::twilio::order::{Kind, Phase};
 use crate::twilio::wire::{Event, parse};
@@ -43,6 +44,7 @@ pub(super) struct Reader<'a, S> {
     pub events: mpsc::Sender<MediaEvent>,
     pub cancelled: &'a Notify,
     pub listening: &'a Listening,
+    pub tape: Option<&'a Mutex<Tape>>,
     pub intake: Intake,
     /// What the caller said while nobody listened.
     pub kept: Kept,
@@ -142,11 +144,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
         self.count(message.sequence);
         match message.event {
             Event::Media(media) => {
-                let Self { port, far_end, kept, .. } = self;
+                let Self { port, far_end, kept, tape, .. } = self;
                 // What was kept goes first.
                 let keep = !kept.is_empty() || !self.listening.get();
                 let taken = self.intake.take(&media, born, |frame| {
                     lock(far_end).caller(frame.time, born);
+                    if let Some(tape) = tape {
+                        lock(tape).caller(frame.time, frame.payload());
+                    }
                     if !keep {
                         push(port, frame);
                     } else if kept.keep(&frame) {

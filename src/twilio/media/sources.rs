@@ -25,10 +25,12 @@ impl Sources {
         self.sent += samples;
     }
 
-    /// What of the model's sound has been played when `played` samples of the stream have been: the frame that sounds then is played to
-    /// its end. `None` if none of the model's is among the last ones.
+    /// What of the model's sound has been played when about `played` samples of the stream have been: frames are played whole, so the
+    /// nearest end of one. `None` if none of the model's is among the last ones.
     pub fn at(&self, played: u64) -> Option<Played> {
-        let frame = self.frames.iter().rev().find(|(start, _, source)| *start < played && source.is_some());
+        let whole = |start: u64, samples: u64| start + samples / 2 < played;
+        let mut frames = self.frames.iter().rev();
+        let frame = frames.find(|(start, samples, source)| whole(*start, *samples) && source.is_some());
         match frame {
             Some((_, _, source)) => Some(Played { source: (*source)?, whole: true }),
             // All of them wait: the first has not begun.
@@ -58,8 +60,10 @@ mod tests {
             sources.sent(160, Some(1_000 + n * 960));
         }
         assert_eq!(sources.at(160), Some(Played { source: 1_000, whole: false }));
-        assert_eq!(sources.at(161), Some(Played { source: 1_000, whole: true }));
-        assert_eq!(sources.at(320), Some(Played { source: 1_000, whole: true }));
+        assert_eq!(sources.at(240), Some(Played { source: 1_000, whole: false }));
+        assert_eq!(sources.at(241), Some(Played { source: 1_000, whole: true }));
+        assert_eq!(sources.at(400), Some(Played { source: 1_000, whole: true }));
+        assert_eq!(sources.at(401), Some(Played { source: 1_960, whole: true }));
         assert_eq!(sources.at(99_999), Some(Played { source: 1_000 + 9 * 960, whole: true }));
         sources.clear();
         assert_eq!(sources.at(99_999), None);

@@ -19,6 +19,7 @@ use super::sources::Sources;
 use super::voice::Voice;
 use super::{StreamEnd, dropped, lock};
 use crate::call::{MediaBell, MediaCommand, MediaEvent};
+use crate::recording::Tape;
 use crate::twilio::far_end::FarEnd;
 use crate::twilio::wire::Outgoing;
 
@@ -43,6 +44,7 @@ pub(super) struct Writer<'a, S> {
     pub events: mpsc::Sender<MediaEvent>,
     pub written: &'a AgeHistogram,
     pub ahead: &'a AgeHistogram,
+    pub tape: Option<&'a Mutex<Tape>>,
     pub format: MediaFormat,
     pub sources: Sources,
     pub voice: Voice,
@@ -135,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
         let text = self.out.media(frame.payload());
         self.write(Message::Text(text)).await?;
         self.written.record(pipeline::now().saturating_sub(frame.due));
-        self.wrote(frame.payload().len(), Some(frame.source), sent).await
+        self.wrote(frame.payload(), Some(frame.source), sent).await
     }
 
     /// Sends the piece of the recording that is due.
@@ -143,17 +145,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
         let Some((piece, last)) = self.voice.piece() else { return Ok(()) };
         let text = self.out.media(&piece);
         self.write(Message::Text(text)).await?;
-        self.wrote(piece.len(), None, sent).await?;
+        self.wrote(&piece, None, sent).await?;
         if last {
             self.tell(MediaEvent::ClipEnded);
         }
         Ok(())
     }
 
-    /// So many bytes of sound were written.
-    async fn wrote(&mut self, bytes: usize, source: Option<u32>, sent: &mut Sent) -> Result<(), StreamEnd> {
-        let samples = (bytes / self.format.encoding.bytes_per_sample()) as u64;
-        self.queued(samples, pipeline::now());
+    /// This sound was written.
+    async fn wrote(&mut self, sound: &[u8], source: Option<u32>, sent: &mut Sent) -> Result<(), StreamEnd> {
+        let samples = (sound.len() / self.format.encoding.bytes_per_sample()) as u64;
+        self.queued(samples, sound, pipeline::now());
         self.sources.sent(samples, source);
         if self.voice.begins(Instant::now()) {
             self.tell(MediaEvent::VoiceOut);
@@ -173,6 +175,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                     let mut far_end = lock(self.far_end);
                     let samples = far_end.clear(pipeline::now());
                     lock(self.port).set_far_end(far_end.ends());
+                    if let (Some(tape), Some(silent)) = (self.tape, far_end.caller_time(far_end.ends())) {
+                        lock(tape).cut(silent);
+                    }
                     samples
                 };
                 let played = self.sources.at(samples);
@@ -213,11 +218,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
     }
 
     /// So many samples were written: what waited before them at Twilio, and until when they will have been played.
-    fn queued(&self, samples: u64, now: Nanos) {
+    fn queued(&self, samples: u64, sound: &[u8], now: Nanos) {
         let mut far_end = lock(self.far_end);
         self.ahead.record(far_end.depth(now));
-        far_end.frame(samples, now);
+        let begins = far_end.frame(samples, now);
         lock(self.port).set_far_end(far_end.ends());
+        // Before the caller's first frame there is no time to put it at.
+        if let Some(tape) = self.tape {
+            lock(tape).aria(far_end.caller_time(begins).unwrap_or(0), sound);
+        }
     }
 
     async fn mark_frames(&mut self, sent: &mut Sent) -> Result<(), StreamEnd> {

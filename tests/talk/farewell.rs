@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aria_bridge::call::CallEnd;
 use sim::model::{Line, ModelConfig, ModelScript, ToolCall, Turn};
-use sim::phone::{CallPlan, DialOutcome, Moment};
+use sim::phone::{CallPlan, DialOutcome, EndedBy, Moment};
 
 use crate::support::house::{Blueprint, Held, House};
 use crate::support::lines;
@@ -58,7 +58,8 @@ async fn the_goodbye_is_heard_before_the_call_ends() {
     let script = "wait-speech\nwait-silence 500ms\nsay thank-you\npause 20s\nhangup\n";
     let held = house.call(0, script).await;
     assert_eq!(held.end(), Some(CallEnd::AgentHungUp), "{:?}", held.report);
-    assert!(format!("{:?}", held.report.ended.by).contains("Rest"), "{:?}", held.report);
+    // Over REST, or by the answer to Twilio's question what comes after the stream: whichever is there first.
+    assert!(matches!(held.report.ended.by, EndedBy::Rest | EndedBy::Document), "{:?}", held.report);
     let like = likeness(&held.report.heard, &clip("goodbye"));
     assert!(like > 0.8, "the whole goodbye: {like:.3}");
 }

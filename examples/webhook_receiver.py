@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Receives the bridge's webhooks and checks their signature. Needs nothing but Python.
 
-    ARIA_WEBHOOK_SECRET=... python3 examples/webhook_receiver.py 9000
+    ARIA_WEBHOOKS_SECRET=... python3 examples/webhook_receiver.py 9000
 
 The header `Aria-Signature` is `t=UNIX_SECONDS,v1=HEX`, where HEX is HMAC-SHA256 over `UNIX_SECONDS.BODY` with the shared secret.
 """
@@ -14,7 +14,7 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-SECRET = os.environ["ARIA_WEBHOOK_SECRET"].encode()
+SECRET = os.environ["ARIA_WEBHOOKS_SECRET"].encode()
 # Older ones are refused: a recorded request must not be sent again.
 TOLERANCE_SECONDS = 300
 MAX_BODY_BYTES = 2 * 1024 * 1024

@@ -66,19 +66,20 @@ pub fn admissible(settings: &Settings) -> Result<(), String> {
     if settings.public_url_is_loopback() {
         return Ok(());
     }
+    let mut faults = Vec::new();
     if settings.twilio.auth_token.is_none() {
-        return Err(format!(
+        faults.push(format!(
             "TWILIO_AUTH_TOKEN is not set and the public URL {} is not on this machine: anyone could forge calls. Set it",
             settings.public_url
         ));
     }
     if settings.openai.api_key.is_none() && !is_loopback(&settings.openai.base_url) {
-        return Err(format!(
+        faults.push(format!(
             "OPENAI_API_KEY is not set and the public URL {} is not on this machine: callers would talk to the simulated model. Set it",
             settings.public_url
         ));
     }
-    Ok(())
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
 }
 
 struct Calls(Arc<task::Deps>);

@@ -1,4 +1,4 @@
-//! The commands about Twilio: `aria number`, `aria dial`, `aria doctor`, as a shell runs them.
+//! The commands as a shell runs them: `aria number`, `aria dial`, `aria doctor`, `aria check`, `aria openapi`.
 
 mod support;
 
@@ -150,4 +150,52 @@ async fn the_doctor_says_what_to_fix() {
     let bad = aria(&house, &["doctor", "--offline"], &[("ARIA_LISTEN", "nonsense")]).await;
     assert_eq!(code(&bad), Some(2), "{}", text(&bad));
     assert!(!text(&ill).contains(TOKEN));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_told_everything_that_is_wrong_with_it() {
+    let house = House::of(lines::model()).await;
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("commands");
+    std::fs::create_dir_all(&folder).expect("cargo's directory for tests is writable");
+    let path = folder.join("wrong.toml");
+    let wrong = "[limits]\nmax_cals = 5\ncalls_per_second = 0\n[twilio]\nauth_token = \"canary\"\n[agents.default]\n\
+                codec = \"mp3\"\n[numbers]\n\"+1555\" = \"sales\"\n";
+    std::fs::write(&path, wrong).expect("it can be written");
+    let config = path.display().to_string();
+    for command in ["check", "serve"] {
+        let output =
+            aria(&house, &[command, "--config", &config], &[("ARIA_AUDIO_OPUS_BITRATE", "high")]).await;
+        assert_eq!(code(&output), Some(2), "{command}: {}", text(&output));
+        for (line, part) in [
+            ("2: limits.max_cals: there is no such field", "did you mean `max_calls`?"),
+            ("3: limits.calls_per_second: \"0\" is not allowed", "at least 1"),
+            ("5: twilio.auth_token: there is no such field", "`account_sid`"),
+            ("7: agents.default.codec: \"mp3\" is not allowed", "`opus`"),
+            ("9: numbers.\"+1555\": \"sales\" is not allowed", "one of the agents: default"),
+        ] {
+            let begin = format!("{config}:{line}");
+            let told = text(&output);
+            assert!(told.lines().any(|l| l.contains(&begin) && l.contains(part)), "{command} {line}: {told}");
+        }
+        assert!(text(&output).contains("ARIA_AUDIO_OPUS_BITRATE: \"high\" is not allowed"), "{output:?}");
+        assert!(!text(&output).contains("canary"), "{output:?}");
+    }
+    std::fs::write(&path, "[limits]\nmax_calls = = 5\n").expect("it can be written");
+    let output = aria(&house, &["check", "--config", &config], &[("ARIA_LIMIT_MAX_CALLS", "5")]).await;
+    assert_eq!(code(&output), Some(2), "{output:?}");
+    assert!(text(&output).contains(&format!("{config}:2:13: ")), "{output:?}");
+    std::fs::write(&path, "[limits]\nmax_calls = 5\n").expect("it can be written");
+    let output = aria(&house, &["check", "--config", &config], &[("ARIA_LIMIT_MAX_CALLS", "5")]).await;
+    assert_eq!(code(&output), Some(0), "{output:?}");
+    assert!(text(&output).contains("ARIA_LIMIT_MAX_CALLS is set and names no field"), "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_of_the_api_is_printed_as_it_is_served() {
+    let house = House::of(lines::model()).await;
+    let url = format!("http://{}/api/openapi.json", house.address);
+    let served = reqwest::get(url).await.expect("it answers").text().await.expect("text");
+    let printed = aria(&house, &["openapi"], &[]).await;
+    assert_eq!(code(&printed), Some(0), "{printed:?}");
+    assert_eq!(String::from_utf8_lossy(&printed.stdout).trim_end(), served);
 }

@@ -1,9 +1,10 @@
 //! Why a call ended: a value that is counted, recorded and decides what the caller hears last.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The end of a call. Exactly one per call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CallEnd {
     /// The caller hung up: Twilio sent `stop` or a final status.

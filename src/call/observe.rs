@@ -1,12 +1,13 @@
 //! What can be seen of a call from outside while it lives: snapshot and stream of events.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::CallEnd;
 use crate::openai::wire::Usage;
 
 /// Who speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Speaker {
     /// The person on the phone.
@@ -16,7 +17,7 @@ pub enum Speaker {
 }
 
 /// One turn of the transcript, in the order in which the conversation has it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Turn {
     /// The model's id of the item.
     pub item_id: String,
@@ -33,7 +34,7 @@ pub struct Turn {
 }
 
 /// How far a call has come. Each is reached once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
     /// Twilio's webhook was accepted.
@@ -51,7 +52,7 @@ pub enum Progress {
 }
 
 /// What happens in a call, as it happens.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum CallEvent {
     /// A milestone, ms since the webhook.
@@ -161,7 +162,7 @@ pub enum CallEvent {
 
 /// From the end of the caller's speech to ARIA's voice: when each part was done, ms since the model heard the caller stop. Twilio's
 /// way and the model's own detection of silence are not in it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Latency {
     /// The model began to answer (`response.created`).
     pub created_ms: u64,
@@ -172,7 +173,7 @@ pub struct Latency {
 }
 
 /// Percentiles of one direction's added delay, microseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]
 pub struct Delays {
     /// Frames measured.
     pub count: u64,
@@ -201,7 +202,7 @@ impl Delays {
 }
 
 /// What the audio road counted in one call.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Sound {
     /// What the jitter buffer waits beyond the fastest path, microseconds.
     pub jitter_target_us: u64,
@@ -235,7 +236,7 @@ impl Sound {
 }
 
 /// A call at one moment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Snapshot {
     /// Twilio's id of the call.
     pub call_sid: String,

@@ -11,6 +11,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = arguments.config.load()?;
     aria_bridge::bridge::admissible(&settings).map_err(Failure::Configuration)?;
+    for name in arguments.config.sources().strangers() {
+        eprintln!("aria: {name} is set and names no field");
+    }
     println!(
         "The configuration is valid: {} agents, {} numbers.",
         settings.agents.len(),

@@ -10,6 +10,7 @@ mod init;
 mod load;
 mod model;
 mod number;
+mod openapi;
 mod records;
 mod serve;
 
@@ -52,6 +53,8 @@ enum Command {
     Number(number::Arguments),
     /// Has a running bridge place a call.
     Dial(dial::Arguments),
+    /// Prints the document of the API (OpenAPI 3.1).
+    Openapi(openapi::Arguments),
     /// Removes what is kept of calls.
     Records(records::Arguments),
 }
@@ -120,6 +123,7 @@ pub fn run() -> ExitCode {
             Command::Doctor(arguments) => doctor::run(arguments).await,
             Command::Number(arguments) => number::run(arguments).await,
             Command::Dial(arguments) => dial::run(arguments).await,
+            Command::Openapi(arguments) => openapi::run(&arguments),
             Command::Records(arguments) => records::run(arguments).await,
         }
     });

@@ -20,6 +20,10 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut settings = arguments.config.load()?;
     admissible(&settings).map_err(Failure::Configuration)?;
 
+    for name in arguments.config.sources().strangers() {
+        tracing::warn!("{name} is set and names no field");
+    }
+
     // A base URL of one's own without a key is another simulator: it is used as it is.
     let custom = settings.openai.base_url.host_str() != Some("api.openai.com");
     let _model = if settings.openai.api_key.is_none() && !custom {

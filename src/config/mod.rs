@@ -4,6 +4,7 @@
 
 mod agent;
 mod e164;
+mod faults;
 mod live;
 mod outbound;
 mod overlay;
@@ -17,6 +18,7 @@ mod secret;
 mod template;
 mod tls;
 mod tool;
+mod typed;
 pub mod variables;
 
 use std::collections::BTreeMap;
@@ -32,12 +34,13 @@ pub use agent::{
     TurnDetection,
 };
 pub use e164::{E164, NotE164};
+pub use faults::ConfigError;
 pub use live::{LOOK_EVERY, Live, Watch};
 pub use outbound::{Allowed, Outbound};
 pub use price::{Price, Tokens};
 pub use recording::{RecordingSettings, SoundFormat};
 pub use records::{RecordSettings, WebhookSettings};
-pub use resolve::{ConfigError, load};
+pub use resolve::load;
 pub use secret::Secret;
 pub use template::TEMPLATE;
 pub use tls::TlsFiles;
@@ -217,6 +220,11 @@ impl Sources {
     /// The process's own environment.
     pub fn from_process(file: Option<PathBuf>) -> Self {
         Self { file, text: None, environment: std::env::vars().collect() }
+    }
+
+    /// Variables of the environment that look like ours and name nothing: most likely mistyped.
+    pub fn strangers(&self) -> Vec<String> {
+        overlay::strangers(&self.environment)
     }
 
     /// The file that is read, if any is.

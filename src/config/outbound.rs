@@ -1,13 +1,13 @@
 //! `[outbound]`: whom the bridge may call, and how often. Nobody, unless it is said.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::resolve::{ConfigError, value_error};
-use super::{Agent, E164, e164};
+use super::faults::{ConfigError, Faults, value_error};
+use super::resolve::known_agents;
+use super::{E164, e164};
 
 /// How long it rings, seconds: less is no ringing, and Twilio takes no more.
 const RING_SECONDS: std::ops::RangeInclusive<u64> = 5..=600;
@@ -82,24 +82,25 @@ impl Outbound {
     }
 }
 
-/// From the table as it is typed. `denied` are prefixes that are never called.
+/// From the table as it is typed. `denied` are prefixes that are never called, `agents` the names that there are.
 pub(super) fn resolve(
     typed: Typed,
     denied: &[String],
-    agents: &BTreeMap<String, Arc<Agent>>,
+    agents: &BTreeSet<String>,
 ) -> Result<Outbound, ConfigError> {
     let default = Outbound::default();
-    let allow = typed.allow.iter().map(|text| allowed(text, denied)).collect::<Result<_, _>>()?;
-    let from = typed.from.map(|text| {
-        text.parse::<E164>().map_err(|error| value_error("outbound.from", &text, error.to_string()))
+    let mut faults = Faults::default();
+    let allow = typed.allow.iter().filter_map(|text| faults.ok(allowed(text, denied))).collect();
+    let from = typed.from.and_then(|text| {
+        let from = text.parse::<E164>();
+        faults.ok(from.map_err(|error| value_error("outbound.from", &text, error.to_string())))
     });
-    if let Some(agent) = typed.agent.as_ref().filter(|agent| !agents.contains_key(*agent)) {
-        let known = agents.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        return Err(value_error("outbound.agent", agent, format!("one of the agents: {known}")));
+    if let Some(agent) = typed.agent.as_ref().filter(|agent| !agents.contains(*agent)) {
+        faults.note(value_error("outbound.agent", agent, known_agents(agent, agents)));
     }
     let outbound = Outbound {
         allow,
-        from: from.transpose()?,
+        from,
         agent: typed.agent,
         calls_per_minute: typed.calls_per_minute.unwrap_or(default.calls_per_minute),
         calls_per_day: typed.calls_per_day.unwrap_or(default.calls_per_day),
@@ -110,16 +111,17 @@ pub(super) fn resolve(
         ("outbound.calls_per_minute", outbound.calls_per_minute, MAX_CALLS_PER_MINUTE),
         ("outbound.calls_per_day", outbound.calls_per_day, MAX_CALLS_PER_DAY),
     ] {
-        if !(1..=most).contains(&value) {
+        faults.unless((1..=most).contains(&value), || {
             let allowed = format!("1 to {most}; for no calls leave outbound.allow empty");
-            return Err(value_error(field, value.to_string(), allowed));
-        }
+            value_error(field, value.to_string(), allowed)
+        });
     }
-    if !RING_SECONDS.contains(&outbound.ring.as_secs()) {
+    let ring = outbound.ring.as_secs();
+    faults.unless(RING_SECONDS.contains(&ring), || {
         let allowed = format!("{} to {}", RING_SECONDS.start(), RING_SECONDS.end());
-        return Err(value_error("outbound.ring_seconds", outbound.ring.as_secs().to_string(), allowed));
-    }
-    Ok(outbound)
+        value_error("outbound.ring_seconds", ring.to_string(), allowed)
+    });
+    faults.outcome(Some(outbound))
 }
 
 fn allowed(text: &str, denied: &[String]) -> Result<Allowed, ConfigError> {

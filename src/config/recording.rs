@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use url::Url;
 
-use super::resolve::{ConfigError, value_error};
+use super::faults::{ConfigError, value_error};
 
 const DEFAULT_SPOOL: &str = "aria.spool";
 /// A hundred calls of 40 minutes whose store is away.

@@ -7,7 +7,9 @@ use serde::Deserialize;
 use url::Url;
 
 use super::Secret;
-use super::resolve::{ConfigError, value_error, web_url};
+use super::faults::{ConfigError, Faults, value_error};
+use super::overlay::WEBHOOKS_SECRET;
+use super::resolve::web_url;
 
 const DEFAULT_URL: &str = "sqlite:aria.db";
 /// The journal's folder where the database is not a file.
@@ -40,7 +42,7 @@ pub struct RecordSettings {
 pub struct WebhookSettings {
     /// Where they are sent to.
     pub url: Url,
-    /// What they are signed with (`ARIA_WEBHOOK_SECRET` or a file).
+    /// What they are signed with (`ARIA_WEBHOOKS_SECRET` or a file).
     pub secret: Secret,
     /// Which are sent.
     pub events: BTreeSet<String>,
@@ -50,7 +52,7 @@ pub struct WebhookSettings {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawRecords {
-    /// The folder of the journal (`ARIA_JOURNAL`). Default: beside the database file, `aria.journal` with Postgres.
+    /// The folder of the journal. Default: beside the database file, `aria.journal` with Postgres.
     pub journal: Option<PathBuf>,
     /// The journal's largest size, MiB. Default 1024.
     pub journal_mb: Option<u64>,
@@ -62,9 +64,9 @@ pub struct RawRecords {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawWebhooks {
-    /// Where they are sent to (`ARIA_WEBHOOK_URL`).
+    /// Where they are sent to.
     pub url: Option<String>,
-    /// A file that holds the secret, unless `ARIA_WEBHOOK_SECRET` does.
+    /// A file that holds the secret, unless `ARIA_WEBHOOKS_SECRET` does.
     pub secret_file: Option<PathBuf>,
     /// Which are sent. Default: all.
     pub events: Option<Vec<String>>,
@@ -78,27 +80,28 @@ pub fn resolve<'a>(
     env: impl Fn(&str) -> Option<&'a str>,
 ) -> Result<RecordSettings, ConfigError> {
     let url = env("DATABASE_URL").or(url).unwrap_or(DEFAULT_URL);
-    let file = database_file(url)?;
-    let journal = env("ARIA_JOURNAL").map(PathBuf::from).or(records.journal);
-    let beside = || {
+    let mut faults = Faults::default();
+    let beside = faults.ok(database_file(url)).map(|file| {
         file.map_or_else(|| PathBuf::from(DEFAULT_JOURNAL), |file| PathBuf::from(format!("{file}.journal")))
-    };
+    });
     let journal_mb = records.journal_mb.unwrap_or(DEFAULT_JOURNAL_MB);
-    if !(1..=1024 * 1024).contains(&journal_mb) {
-        return Err(value_error("records.journal_mb", journal_mb.to_string(), "1 to 1048576"));
-    }
+    faults.unless((1..=1024 * 1024).contains(&journal_mb), || {
+        value_error("records.journal_mb", journal_mb.to_string(), "1 to 1048576")
+    });
     let keep_days = records.keep_days.unwrap_or(DEFAULT_KEEP_DAYS);
-    if keep_days > 36_500 {
-        return Err(value_error("records.keep_days", keep_days.to_string(), "0 (for ever) to 36500"));
-    }
-    Ok(RecordSettings {
+    faults.unless(keep_days <= 36_500, || {
+        value_error("records.keep_days", keep_days.to_string(), "0 (for ever) to 36500")
+    });
+    let webhooks = faults.ok(resolve_webhooks(webhooks, env(WEBHOOKS_SECRET)));
+    let made = beside.zip(webhooks).map(|(beside, webhooks)| RecordSettings {
         database_url: Secret::new(url),
-        journal: journal.unwrap_or_else(beside),
+        journal: records.journal.unwrap_or(beside),
         journal_mb,
         keep_days: (keep_days > 0).then_some(keep_days),
-        webhooks: resolve_webhooks(webhooks, env)?,
+        webhooks,
         spool: None,
-    })
+    });
+    faults.outcome(made)
 }
 
 /// The path in a `sqlite:` URL; `None` with Postgres. The URL itself is never shown.
@@ -121,29 +124,33 @@ fn database_file(url: &str) -> Result<Option<&str>, ConfigError> {
     }
 }
 
-fn resolve_webhooks<'a>(
+fn resolve_webhooks(
     typed: RawWebhooks,
-    env: impl Fn(&str) -> Option<&'a str>,
+    secret: Option<&str>,
 ) -> Result<Option<WebhookSettings>, ConfigError> {
-    let Some(url) = env("ARIA_WEBHOOK_URL").or(typed.url.as_deref()) else { return Ok(None) };
-    let url = web_url("ARIA_WEBHOOK_URL / webhooks.url", url)?;
-    let secret = match (env("ARIA_WEBHOOK_SECRET"), typed.secret_file) {
-        (Some(secret), _) => secret.to_owned(),
-        (None, Some(path)) => std::fs::read_to_string(&path)
-            .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?
-            .trim()
-            .to_owned(),
-        (None, None) => String::new(),
+    let Some(url) = typed.url else { return Ok(None) };
+    let mut faults = Faults::default();
+    let url = faults.ok(web_url("webhooks.url", &url));
+    let secret = match (secret, typed.secret_file) {
+        (Some(secret), _) => Some(secret.to_owned()),
+        (None, Some(path)) => {
+            let read = std::fs::read_to_string(&path).map(|secret| secret.trim().to_owned());
+            faults.ok(read.map_err(|source| ConfigError::Unreadable { path, source }))
+        }
+        (None, None) => Some(String::new()),
     };
-    if secret.is_empty() {
+    faults.unless(secret.as_ref().is_none_or(|secret| !secret.is_empty()), || {
         let allowed = "a secret: webhooks are signed, so that their receiver can tell them from forged ones";
-        return Err(value_error("ARIA_WEBHOOK_SECRET / webhooks.secret_file", "", allowed));
-    }
+        value_error(format!("{WEBHOOKS_SECRET} / webhooks.secret_file"), "", allowed)
+    });
     let events = typed.events.unwrap_or_else(|| WEBHOOK_EVENTS.map(str::to_owned).into());
-    if let Some(unknown) = events.iter().find(|event| !WEBHOOK_EVENTS.contains(&event.as_str())) {
-        return Err(value_error("webhooks.events", unknown, WEBHOOK_EVENTS.join(", ")));
+    for unknown in events.iter().filter(|event| !WEBHOOK_EVENTS.contains(&event.as_str())) {
+        faults.note(value_error("webhooks.events", unknown, WEBHOOK_EVENTS.join(", ")));
     }
-    Ok(Some(WebhookSettings { url, secret: Secret::new(secret), events: events.into_iter().collect() }))
+    let events = events.into_iter().collect();
+    let made =
+        url.zip(secret).map(|(url, secret)| WebhookSettings { url, secret: Secret::new(secret), events });
+    faults.outcome(made.map(Some))
 }
 
 #[cfg(test)]
@@ -175,7 +182,7 @@ mod tests {
         let with = |events: Option<Vec<String>>, secret: Option<&'static str>| {
             let webhooks =
                 RawWebhooks { url: Some("http://127.0.0.1:9/hook".into()), events, ..RawWebhooks::default() };
-            let env = |name: &str| secret.filter(|_| name == "ARIA_WEBHOOK_SECRET");
+            let env = |name: &str| secret.filter(|_| name == WEBHOOKS_SECRET);
             resolve(None, RawRecords::default(), webhooks, env)
         };
         assert!(with(None, None).unwrap_err().to_string().contains("secret"));

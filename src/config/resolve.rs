@@ -1,226 +1,148 @@
 //! From what was typed to what is used.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize as _;
 use url::Url;
 
 use super::agent;
+use super::faults::{ConfigError, Faults, value_error};
 use super::price::{self, Price};
 use super::{
     AudioSettings, DispatchSettings, Limits, OpenAiSettings, RecordSettings, Secret, Settings, Sources,
     TwilioSettings,
 };
-use super::{outbound, overlay, place, raw, recording, records, tls, tool};
+use super::{outbound, overlay, place, raw, recording, records, tls, tool, typed};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
-/// What is wrong with the configuration, and where.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file named by `--config` or `ARIA_CONFIG` cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not TOML, or has an unknown or ill-typed field. The text names line, column and what is allowed.
-    #[error("{}: {source}{meant}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// The nearest known name, in a sentence.
-        meant: String,
-        /// Line, column, field and what was expected.
-        source: Box<toml::de::Error>,
-    },
-    /// A value is out of range.
-    #[error("{}{field}: {value:?} is not allowed: {allowed}", at.as_deref().unwrap_or_default())]
-    Value {
-        /// File and line, where there is one.
-        at: Option<String>,
-        /// The field, as typed in the file or named in the environment.
-        field: String,
-        /// What was given. Never a secret.
-        value: String,
-        /// What is allowed.
-        allowed: String,
-    },
-}
-
-impl From<tool::Refused> for ConfigError {
-    fn from(refused: tool::Refused) -> Self {
-        value_error(refused.field, refused.value, refused.allowed)
-    }
-}
-
-pub(super) fn value_error(
-    field: impl Into<String>,
-    value: impl Into<String>,
-    allowed: impl Into<String>,
-) -> ConfigError {
-    ConfigError::Value { at: None, field: field.into(), value: value.into(), allowed: allowed.into() }
-}
-
-/// Reads the file and the environment. Fails on the first thing that is wrong, naming it and its line.
+/// Reads the file and the environment.
+///
+/// # Errors
+/// All that is wrong, each by its name and line. A file that cannot be read, or is no TOML, is wrong in that way alone.
 pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
-    let (file, typed) = read(sources)?;
-    resolve(file, sources).map_err(|error| match &typed {
-        Some(typed) => typed.located(error),
-        None => error,
-    })
+    let mut faults = Faults::default();
+    let (file, typed) = typed::read(sources, &mut faults)?;
+    let settings = match resolve(file, sources) {
+        Ok(settings) => Some(settings),
+        Err(error) => {
+            faults.note(error);
+            None
+        }
+    };
+    let faults = match &typed {
+        Some(typed) => faults.map(|error| typed.located(error)),
+        None => faults,
+    };
+    faults.outcome(settings)
 }
 
 fn resolve(file: raw::File, sources: &Sources) -> Result<Settings, ConfigError> {
+    let mut faults = Faults::default();
     let env = |name: &str| sources.environment.get(name).map(String::as_str).filter(|v| !v.is_empty());
     let secret = |name: &str| env(name).map(Secret::new);
 
     let listen_text = env("ARIA_LISTEN").or(file.listen.as_deref()).unwrap_or(DEFAULT_LISTEN);
-    let listen = listen_text.parse().map_err(|_| {
+    let listen = faults.ok(listen_text.parse().map_err(|_| {
         value_error("ARIA_LISTEN / listen", listen_text, "an address and port such as 0.0.0.0:8080")
-    })?;
-    let public_url = match env("ARIA_PUBLIC_URL").or(file.public_url.as_deref()) {
-        Some(text) => web_url("ARIA_PUBLIC_URL / public_url", text)?,
-        None => web_url("listen", &format!("http://{listen}"))?,
+    }));
+    let public_url = match (env("ARIA_PUBLIC_URL").or(file.public_url.as_deref()), listen) {
+        (Some(text), _) => faults.ok(web_url("ARIA_PUBLIC_URL / public_url", text)),
+        (None, Some(listen)) => faults.ok(web_url("listen", &format!("http://{listen}"))),
+        (None, None) => None,
     };
-    let mut base_url = web_url(
-        "OPENAI_BASE_URL",
+    let base_url = faults.ok(web_url(
+        "OPENAI_BASE_URL / openai.base_url",
         env("OPENAI_BASE_URL").or(file.openai.base_url.as_deref()).unwrap_or("https://api.openai.com/v1"),
-    )?;
-    let trimmed = base_url.path().trim_end_matches('/').to_owned();
-    base_url.set_path(&trimmed);
-
-    let denied = tool::deny_prefixes(file.tools.deny_prefixes)?;
-    let mut agents = BTreeMap::new();
+    ));
+    let api_url = faults.ok(web_url(
+        "TWILIO_API_URL / twilio.api_url",
+        env("TWILIO_API_URL").or(file.twilio.api_url.as_deref()).unwrap_or("https://api.twilio.com"),
+    ));
+    let denied = faults.ok(tool::deny_prefixes(file.tools.deny_prefixes)).unwrap_or_default();
     let mut typed = file.agents;
     typed.entry("default".into()).or_insert_with(|| raw::Agent {
         greeting: Some("Greet the caller and ask how you can help.".into()),
         ..raw::Agent::default()
     });
+    let names: BTreeSet<String> = typed.keys().cloned().collect();
+    let mut agents = BTreeMap::new();
     for (name, agent) in typed {
-        agents.insert(name.clone(), Arc::new(agent::resolve(name, agent, &sources.environment, &denied)?));
+        let agent = agent::resolve(name.clone(), agent, &sources.environment, &denied);
+        agents.extend(faults.ok(agent).map(|agent| (name, Arc::new(agent))));
     }
-    let recording = recording::resolve(file.recording)?;
-    if let Some(name) = agents.values().find(|agent| agent.record && recording.is_none()).map(|a| &a.name) {
+    let recording = faults.ok(recording::resolve(file.recording));
+    for agent in agents.values().filter(|agent| agent.record && matches!(recording, Some(None))) {
         let allowed = "false, or recording.to must say where recordings go";
-        return Err(value_error(format!("agents.{name}.record"), "true", allowed));
+        faults.note(value_error(format!("agents.{}.record", agent.name), "true", allowed));
     }
     for (number, agent) in &file.numbers {
-        if !agents.contains_key(agent) {
-            let names = || agents.keys().map(String::as_str);
-            let known = names().collect::<Vec<_>>().join(", ");
-            let meant =
-                place::nearest(agent, names()).map_or_else(String::new, |n| format!("; did you mean {n}?"));
-            return Err(value_error(
-                format!("numbers.{number:?}"),
-                agent,
-                format!("one of the agents: {known}{meant}"),
-            ));
-        }
-        let digits = number.strip_suffix('*').unwrap_or(number).strip_prefix('+').unwrap_or("-");
-        if !digits.bytes().all(|b| b.is_ascii_digit()) || digits.len() > 15 {
-            let allowed = "a number such as +15551230000, or the beginning of some such as +1555*";
-            return Err(value_error(format!("numbers.{number:?}"), number, allowed));
-        }
+        faults.ok(resolve_number(number, agent, &names));
     }
+    let limits = faults.ok(resolve_limits(&file.limits));
+    let audio = faults.ok(resolve_audio(file.audio));
+    let records = faults.ok(records::resolve(file.database_url.as_deref(), file.records, file.webhooks, env));
+    let prices = faults.ok(resolve_prices(file.prices));
+    let dispatch = faults.ok(resolve_dispatch(file.dispatch, secret(overlay::DISPATCH_SECRET)));
+    let outbound = faults.ok(outbound::resolve(file.outbound, &denied, &names));
+    let tls = faults.ok(tls::resolve(file.tls));
 
-    Ok(Settings {
-        listen,
-        public_url,
-        admin_token: secret("ARIA_ADMIN_TOKEN"),
-        twilio: TwilioSettings {
-            account_sid: env("TWILIO_ACCOUNT_SID").map(str::to_owned).or(file.twilio.account_sid),
-            auth_token: secret("TWILIO_AUTH_TOKEN"),
-            auth_token_secondary: secret("TWILIO_AUTH_TOKEN_SECONDARY"),
-            api_url: web_url(
-                "TWILIO_API_URL",
-                env("TWILIO_API_URL").or(file.twilio.api_url.as_deref()).unwrap_or("https://api.twilio.com"),
-            )?,
-        },
-        openai: OpenAiSettings { api_key: secret("OPENAI_API_KEY"), base_url },
-        limits: resolve_limits(&file.limits)?,
-        audio: resolve_audio(file.audio)?,
-        records: RecordSettings {
-            spool: recording.as_ref().map(|recording| recording.spool.clone()),
-            ..records::resolve(file.database_url.as_deref(), file.records, file.webhooks, env)?
-        },
-        recording,
-        prices: resolve_prices(file.prices)?,
-        dispatch: resolve_dispatch(file.dispatch, secret("ARIA_DISPATCH_SECRET"))?,
-        tool_private_hosts: file.tools.private_hosts,
-        outbound: outbound::resolve(file.outbound, &denied, &agents)?,
-        tls: tls::resolve(file.tls)?,
-        tool_denied_prefixes: denied,
-        agents,
-        numbers: file.numbers,
-    })
-}
-
-/// What was typed: the file, and over it what the environment says of its fields.
-fn read(sources: &Sources) -> Result<(raw::File, Option<Typed>), ConfigError> {
-    let typed = match (&sources.text, sources.path()) {
-        (Some(text), _) => Some(Typed { path: PathBuf::from("(text)"), text: text.clone() }),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
-            Some(Typed { path, text })
-        }
-        (None, None) => None,
+    let whole = || {
+        let mut base_url = base_url?;
+        let trimmed = base_url.path().trim_end_matches('/').to_owned();
+        base_url.set_path(&trimmed);
+        Some(Settings {
+            listen: listen?,
+            public_url: public_url?,
+            admin_token: secret("ARIA_ADMIN_TOKEN"),
+            twilio: TwilioSettings {
+                account_sid: env("TWILIO_ACCOUNT_SID").map(str::to_owned).or(file.twilio.account_sid),
+                auth_token: secret("TWILIO_AUTH_TOKEN"),
+                auth_token_secondary: secret("TWILIO_AUTH_TOKEN_SECONDARY"),
+                api_url: api_url?,
+            },
+            openai: OpenAiSettings { api_key: secret("OPENAI_API_KEY"), base_url },
+            limits: limits?,
+            audio: audio?,
+            records: RecordSettings {
+                spool: recording.as_ref()?.as_ref().map(|r| r.spool.clone()),
+                ..records?
+            },
+            recording: recording?,
+            prices: prices?,
+            dispatch: dispatch?,
+            tool_private_hosts: file.tools.private_hosts,
+            outbound: outbound?,
+            tls: tls?,
+            tool_denied_prefixes: denied,
+            agents,
+            numbers: file.numbers,
+        })
     };
-    let file = match &typed {
-        Some(typed) => toml::from_str(&typed.text).map_err(|source| typed.syntax(source))?,
-        None => raw::File::default(),
-    };
-    let fields = overlay::fields(&sources.environment);
-    if fields.is_empty() {
-        return Ok((file, typed));
-    }
-    let mut table: toml::Table =
-        typed.as_ref().map_or_else(|| Ok(toml::Table::new()), |typed| typed.text.parse()).unwrap_or_default();
-    for (name, path, value) in fields {
-        overlay::set(&mut table, &path, value.clone());
-        // One by one, so that an error can be laid at a variable's door.
-        if let Err(source) = raw::File::deserialize(table.clone()) {
-            let meant = place::meant(source.message()).map_or_else(String::new, |meant| format!("; {meant}"));
-            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            return Err(value_error(name, shown, format!("{}{meant}", source.message())));
-        }
-    }
-    let file = raw::File::deserialize(table).map_err(|source| {
-        let path = PathBuf::from("(environment)");
-        ConfigError::Syntax { path, meant: String::new(), source: Box::new(source) }
-    })?;
-    Ok((file, typed))
+    let whole = whole();
+    faults.outcome(whole)
 }
 
-/// A file as it was typed.
-struct Typed {
-    path: PathBuf,
-    text: String,
+/// A row of `[numbers]`, where `agents` are the names that there are.
+fn resolve_number(number: &str, agent: &str, agents: &BTreeSet<String>) -> Result<(), ConfigError> {
+    let field = format!("numbers.{number:?}");
+    if !agents.contains(agent) {
+        return Err(value_error(field, agent, known_agents(agent, agents)));
+    }
+    let digits = number.strip_suffix('*').unwrap_or(number).strip_prefix('+').unwrap_or("-");
+    if !digits.bytes().all(|b| b.is_ascii_digit()) || digits.len() > 15 {
+        let allowed = "a number such as +15551230000, or the beginning of some such as +1555*";
+        return Err(value_error(field, number, allowed));
+    }
+    Ok(())
 }
 
-impl Typed {
-    fn syntax(&self, source: toml::de::Error) -> ConfigError {
-        let meant = place::meant(source.message()).map_or_else(String::new, |meant| format!("{meant}\n"));
-        ConfigError::Syntax { path: self.path.clone(), meant, source: Box::new(source) }
-    }
-
-    /// The same error with the line of its field, if it is one of this file's.
-    fn located(&self, error: ConfigError) -> ConfigError {
-        match error {
-            ConfigError::Value { field, value, allowed, at: None } => {
-                let line = place::line(&self.text, field.rsplit(" / ").next().unwrap_or(&field));
-                let at = line.map(|line| format!("{}:{line}: ", self.path.display()));
-                ConfigError::Value { field, value, allowed, at }
-            }
-            other => other,
-        }
-    }
+/// What may stand where `given` does not name an agent.
+pub(super) fn known_agents(given: &str, agents: &BTreeSet<String>) -> String {
+    let names = || agents.iter().map(String::as_str);
+    let meant = place::nearest(given, names()).map_or_else(String::new, |n| format!("; did you mean {n}?"));
+    format!("one of the agents: {}{meant}", names().collect::<Vec<_>>().join(", "))
 }
 
 pub(super) fn web_url(field: &str, text: &str) -> Result<Url, ConfigError> {
@@ -240,13 +162,14 @@ fn resolve_dispatch(
     secret: Option<Secret>,
 ) -> Result<Option<DispatchSettings>, ConfigError> {
     let Some(url) = typed.url else { return Ok(None) };
-    let url = web_url("dispatch.url", &url)?;
+    let mut faults = Faults::default();
+    let url = faults.ok(web_url("dispatch.url", &url));
     let timeout_ms = typed.timeout_ms.unwrap_or(MAX_DISPATCH_MS);
-    if !(1..=MAX_DISPATCH_MS).contains(&timeout_ms) {
-        let allowed = format!("1 to {MAX_DISPATCH_MS}");
-        return Err(value_error("dispatch.timeout_ms", timeout_ms.to_string(), allowed));
-    }
-    Ok(Some(DispatchSettings { url, timeout: Duration::from_millis(timeout_ms), secret }))
+    faults.unless((1..=MAX_DISPATCH_MS).contains(&timeout_ms), || {
+        value_error("dispatch.timeout_ms", timeout_ms.to_string(), format!("1 to {MAX_DISPATCH_MS}"))
+    });
+    let timeout = Duration::from_millis(timeout_ms);
+    faults.outcome(url.map(|url| Some(DispatchSettings { url, timeout, secret })))
 }
 
 fn resolve_limits(typed: &raw::Limits) -> Result<Limits, ConfigError> {
@@ -258,13 +181,14 @@ fn resolve_limits(typed: &raw::Limits) -> Result<Limits, ConfigError> {
         max_call: typed.max_call_seconds.map_or(default.max_call, Duration::from_secs),
         renew_session: typed.renew_session_seconds.map_or(default.renew_session, Duration::from_secs),
     };
-    if limits.max_calls == 0 || limits.calls_per_second == 0 {
-        return Err(value_error("limits.max_calls / limits.calls_per_second", "0", "at least 1"));
-    }
-    Ok(limits)
+    let mut faults = Faults::default();
+    faults.unless(limits.max_calls > 0, || value_error("limits.max_calls", "0", "at least 1"));
+    faults.unless(limits.calls_per_second > 0, || value_error("limits.calls_per_second", "0", "at least 1"));
+    faults.outcome(Some(limits))
 }
 
 fn resolve_prices(typed: BTreeMap<String, Price>) -> Result<BTreeMap<String, Price>, ConfigError> {
+    let mut faults = Faults::default();
     let mut prices = price::defaults();
     for (model, price) in typed {
         let parts = [
@@ -275,16 +199,13 @@ fn resolve_prices(typed: BTreeMap<String, Price>) -> Result<BTreeMap<String, Pri
             price.cached_audio_in,
             price.audio_out,
         ];
-        if let Some(wrong) = parts.iter().find(|part| !(0.0..=1e6).contains(*part)) {
-            return Err(value_error(
-                format!("prices.{model:?}"),
-                wrong.to_string(),
-                "0 to 1000000 dollars per million tokens",
-            ));
+        for wrong in parts.iter().filter(|part| !(0.0..=1e6).contains(*part)) {
+            let allowed = "0 to 1000000 dollars per million tokens";
+            faults.note(value_error(format!("prices.{model:?}"), wrong.to_string(), allowed));
         }
         prices.insert(model, price);
     }
-    Ok(prices)
+    faults.outcome(Some(prices))
 }
 
 fn resolve_audio(typed: raw::Audio) -> Result<AudioSettings, ConfigError> {
@@ -294,16 +215,17 @@ fn resolve_audio(typed: raw::Audio) -> Result<AudioSettings, ConfigError> {
         opus_complexity: typed.opus_complexity.unwrap_or(default.opus_complexity),
         opus_bitrate: typed.opus_bitrate.unwrap_or(default.opus_bitrate),
     };
-    if audio.opus_complexity > 10 {
-        return Err(value_error("audio.opus_complexity", audio.opus_complexity.to_string(), "0 to 10"));
-    }
-    if !(6_000..=64_000).contains(&audio.opus_bitrate) {
-        return Err(value_error("audio.opus_bitrate", audio.opus_bitrate.to_string(), "6000 to 64000 bit/s"));
-    }
-    if audio.cores.as_ref().is_some_and(Vec::is_empty) {
-        return Err(value_error("audio.cores", "[]", "at least one core, or leave it out"));
-    }
-    Ok(audio)
+    let mut faults = Faults::default();
+    faults.unless(audio.opus_complexity <= 10, || {
+        value_error("audio.opus_complexity", audio.opus_complexity.to_string(), "0 to 10")
+    });
+    faults.unless((6_000..=64_000).contains(&audio.opus_bitrate), || {
+        value_error("audio.opus_bitrate", audio.opus_bitrate.to_string(), "6000 to 64000 bit/s")
+    });
+    faults.unless(audio.cores.as_ref().is_none_or(|cores| !cores.is_empty()), || {
+        value_error("audio.cores", "[]", "at least one core, or leave it out")
+    });
+    faults.outcome(Some(audio))
 }
 
 #[cfg(test)]
@@ -356,7 +278,45 @@ mod tests {
     #[test]
     fn an_unknown_field_is_named_with_its_line() {
         let error = load_text("listen = \"127.0.0.1:1\"\nvoce = \"x\"\n", &[]).unwrap_err().to_string();
-        assert!(error.contains("line 2") && error.contains("voce"), "{error}");
+        assert!(error.contains(":2: voce") && error.contains("`agents`"), "{error}");
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let text = "lisen = \"x\"\nlisten = \"nowhere\"\n[limits]\nmax_calls = 0\ncalls_per_second = 0\n[agents.default]\n\
+                    max_call_seconds = 0\nutc_offset = \"noon\"\n[agents.default.keys]\nx = { hang_up = true }\n\
+                    [[agents.default.tools]]\ntype = \"http\"\nname = \"a\"\nurl = \"ftp://a.example\"\ntimeout_ms = 0\nmax_per_call = 0\n\
+                    [[agents.default.tools]]\ntype = \"builtin\"\nname = \"transfer_call\"\n\
+                    [outbound]\nallow = [\"1\", \"2\"]\nring_seconds = 1\nagent = \"defalt\"\n[numbers]\n\"+1\" = \"nobody\"\n\"1\" = \"default\"\n";
+        let error =
+            load_text(text, &[("DATABASE_URL", "mysql://u:canary@h/d"), ("ARIA_AUDIO_OPUS_BITRATE", "1")]);
+        let error = error.unwrap_err();
+        let told = error.to_string();
+        for part in [
+            "(text):1: lisen: there is no such field",
+            "(text):2: ARIA_LISTEN / listen: \"nowhere\"",
+            "(text):4: limits.max_calls: \"0\"",
+            "(text):5: limits.calls_per_second: \"0\"",
+            "(text):7: agents.default.max_call_seconds: \"0\"",
+            "(text):8: agents.default.utc_offset: \"noon\"",
+            "(text):9: agents.default.keys: \"x\"",
+            "(text):14: agents.default.tools.a.url",
+            "(text):15: agents.default.tools.a.timeout_ms",
+            "(text):16: agents.default.tools.a.max_per_call",
+            "agents.default.tools.transfer_call.targets",
+            "(text):21: outbound.allow: \"1\"",
+            "(text):21: outbound.allow: \"2\"",
+            "(text):22: outbound.ring_seconds: \"1\"",
+            "did you mean default?",
+            "(text):25: numbers.\"+1\": \"nobody\"",
+            "(text):26: numbers.\"1\": \"1\"",
+            "DATABASE_URL / database_url: \"mysql:…\"",
+            "audio.opus_bitrate: \"1\"",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        assert!(matches!(&error, ConfigError::Several(errors) if errors.len() == 19), "{told}");
+        assert!(!told.contains("canary"), "{told}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::resolve::{ConfigError, value_error};
+use super::faults::{ConfigError, value_error};
 
 /// `[tls]` as it is typed.
 #[derive(Debug, Default, Deserialize)]

@@ -15,7 +15,7 @@ use url::Url;
 
 use super::{E164, Secret};
 pub use endpoint::{Endpoint, Unfilled};
-pub(super) use resolve::{Refused, deny_prefixes, resolve};
+pub(super) use resolve::{deny_prefixes, resolve};
 pub use schema::Schema;
 
 /// Longest time a tool may be given, milliseconds: longer than this a caller has hung up.

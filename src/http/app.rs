@@ -18,7 +18,7 @@ use crate::twilio::rest;
 use crate::twilio::signature::Verifier;
 
 /// Operators watching live calls at once.
-const MAX_WATCHERS: usize = 64;
+pub(super) const MAX_WATCHERS: usize = 64;
 /// Log lines a second about refused requests: a flood of them is counted, not written down.
 const REFUSALS_LOGGED_PER_SECOND: u32 = 5;
 

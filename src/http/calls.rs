@@ -9,35 +9,40 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
-use super::App;
 use super::admin::Operator;
+use super::answers::{Error, NotAnOperator, Notice, Told};
+use super::app::{App, MAX_WATCHERS};
+use super::json::refuse;
+use super::steer::{living, no_such_call};
 use crate::call::{CallEnd, CallEvent, Snapshot};
 
 /// How often a quiet stream of events says that it is alive: below what proxies call idle.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What an observer gets beside the call's own events.
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Notice {
-    /// How the call stands; always first.
-    Snapshot { call: Box<Snapshot> },
-    /// The observer was too slow.
-    Missed { events: u64 },
-}
-
-/// `POST /api/calls/{sid}/hangup`: ends a living call.
-pub(super) async fn hang_up(_: Operator, State(app): State<Arc<App>>, Path(sid): Path<String>) -> StatusCode {
-    match app.registry.line(&sid) {
-        Some(line) => {
+/// Ends a living call.
+#[utoipa::path(
+    post,
+    operation_id = "hang_up",
+    path = "/api/calls/{sid}/hangup",
+    tag = "living calls",
+    security(("bearer" = [])),
+    params(("sid" = String, Path, description = "Twilio's id of the call")),
+    responses(
+        (status = 202, description = "It will end"),
+        (status = 404, body = Error, description = "There is no such call"),
+        (status = 409, body = Error, description = "The call is over"),
+        NotAnOperator,
+    )
+)]
+pub(super) async fn hang_up(_: Operator, State(app): State<Arc<App>>, Path(sid): Path<String>) -> Response {
+    match living(&app, &sid) {
+        Ok(line) => {
             line.end(CallEnd::OperatorHungUp);
-            StatusCode::ACCEPTED
+            StatusCode::ACCEPTED.into_response()
         }
-        None if app.registry.snapshot(&sid).is_some() => StatusCode::CONFLICT,
-        None => StatusCode::NOT_FOUND,
+        Err(refusal) => refusal,
     }
 }
 
@@ -53,14 +58,28 @@ struct Watch {
     _permit: OwnedSemaphorePermit,
 }
 
-/// `GET /api/calls/{sid}/events`: server-sent events, JSON with a `type` each; a `snapshot` first, `ended` last.
+/// What happens in a living call, as it happens: server-sent events, JSON with a `type` each; a `snapshot` first, `ended` last.
+#[utoipa::path(
+    get,
+    operation_id = "watch_call",
+    path = "/api/calls/{sid}/events",
+    tag = "living calls",
+    security(("bearer" = [])),
+    params(("sid" = String, Path, description = "Twilio's id of the call")),
+    responses(
+        (status = 200, content_type = "text/event-stream", body = Told, description = "The `data` of each event"),
+        (status = 404, body = Error, description = "There is no such call"),
+        (status = 503, body = Error, description = "Too many look on already"),
+        NotAnOperator,
+    )
+)]
 pub(super) async fn events(_: Operator, State(app): State<Arc<App>>, Path(sid): Path<String>) -> Response {
     let Ok(permit) = app.watchers.clone().try_acquire_owned() else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, format!("{MAX_WATCHERS} look on already"));
     };
     // Subscribed before the snapshot is taken: an event may come twice but none is missed.
     let events = app.registry.line(&sid).map(|line| line.subscribe());
-    let Some(snapshot) = app.registry.snapshot(&sid) else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(snapshot) = app.registry.snapshot(&sid) else { return no_such_call() };
     let watch = Watch { next: Next::First(Box::new(snapshot)), events, _permit: permit };
     let stream = stream::unfold(watch, |mut watch| async {
         let event = watch.next().await?;
@@ -72,15 +91,17 @@ pub(super) async fn events(_: Operator, State(app): State<Arc<App>>, Path(sid): 
 impl Watch {
     async fn next(&mut self) -> Option<Event> {
         match std::mem::replace(&mut self.next, Next::Rest) {
-            Next::First(call) => Some(json(&Notice::Snapshot { call })),
+            Next::First(call) => Some(json(Told::Notice(Notice::Snapshot { call }))),
             Next::Rest => match self.events.as_mut()?.recv().await {
                 Ok(event) => {
                     if matches!(event, CallEvent::Ended { .. }) {
                         self.next = Next::Done;
                     }
-                    Some(json(&event))
+                    Some(json(Told::Event(event)))
                 }
-                Err(broadcast::error::RecvError::Lagged(events)) => Some(json(&Notice::Missed { events })),
+                Err(broadcast::error::RecvError::Lagged(events)) => {
+                    Some(json(Told::Notice(Notice::Missed { events })))
+                }
                 Err(broadcast::error::RecvError::Closed) => None,
             },
             Next::Done => None,
@@ -88,6 +109,6 @@ impl Watch {
     }
 }
 
-fn json(value: &impl Serialize) -> Event {
-    Event::default().json_data(value).expect("these types have string keys and no other way to fail")
+fn json(told: Told) -> Event {
+    Event::default().json_data(told).expect("these types have string keys and no other way to fail")
 }

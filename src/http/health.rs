@@ -9,12 +9,29 @@ use axum::response::{IntoResponse, Response};
 use super::App;
 use crate::telemetry::audio;
 
-/// `GET /healthz`: 200 while the process can answer.
+/// Whether the process can answer.
+#[utoipa::path(
+    get,
+    operation_id = "healthz",
+    path = "/healthz",
+    tag = "operation",
+    responses((status = 200, content_type = "text/plain", body = String, description = "It can"))
+)]
 pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: 200 while calls are taken, else 503 and why.
+/// Whether calls are taken.
+#[utoipa::path(
+    get,
+    operation_id = "readyz",
+    path = "/readyz",
+    tag = "operation",
+    responses(
+        (status = 200, content_type = "text/plain", body = String, description = "They are"),
+        (status = 503, content_type = "text/plain", body = String, description = "They are not, and why"),
+    )
+)]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     app.registry.recording(app.switchboard.recording());
     match app.registry.open() {
@@ -26,7 +43,14 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-/// `GET /metrics`: Prometheus text format.
+/// Figures for Prometheus, in its text format.
+#[utoipa::path(
+    get,
+    operation_id = "metrics",
+    path = "/metrics",
+    tag = "operation",
+    responses((status = 200, content_type = "text/plain", body = String, description = "Text format 0.0.4"))
+)]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let mut text = app.prometheus.as_ref().map(|prometheus| prometheus.render()).unwrap_or_default();
     text.push_str(&audio::render(&app.switchboard.audio()));

@@ -8,19 +8,27 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use super::App;
 use super::admin::Operator;
+use super::answers::{self, DeadLetters, Error, NotAnOperator, Removed};
+use super::json::refuse;
+use super::steer::no_such_call;
 use crate::store::{Begun, Cursor, DEFAULT_PAGE, Filter, MAX_PAGE, Unavailable, Which};
 
 /// What the database says when it says nothing in time.
 const UNAVAILABLE: &str = "the database does not answer: past calls are missing";
+/// What is said where no records are kept at all.
+pub(super) const UNRECORDED: &str = "this bridge keeps no records";
 
-/// `GET /api/calls?…`. All are optional.
-#[derive(Debug, Default, Deserialize)]
+/// Which calls. All are optional.
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
-    /// Calls of the past at most, 1 to 200.
+    /// Calls of the past at most, 1 to 200. Default 50.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
     /// `next` of the page before.
     before: Option<String>,
@@ -70,10 +78,6 @@ fn suits(begun: &Begun, shown: &Value, filter: &Filter) -> bool {
         && filter.until_ms.is_none_or(|until| begun.started_ms < until)
 }
 
-fn failure(status: StatusCode, error: &str) -> Response {
-    (status, Json(json!({ "error": error }))).into_response()
-}
-
 /// A call of the registry, with what the store knows beside it.
 fn shown(app: &App, begun: &Begun) -> Option<Value> {
     let mut call = serde_json::to_value(app.registry.snapshot(&begun.sid)?).ok()?;
@@ -84,8 +88,21 @@ fn shown(app: &App, begun: &Begun) -> Option<Value> {
     Some(call)
 }
 
-/// `GET /api/calls`: living calls, then those of the past, the latest first. `next` leads to the next page. If the database does not
+/// Living calls, then those of the past, the latest first. `next` leads to the next page. If the database does not
 /// answer in time, `error` says so and what is known without it is there.
+#[utoipa::path(
+    get,
+    operation_id = "list_calls",
+    path = "/api/calls",
+    tag = "records",
+    security(("bearer" = [])),
+    params(Wanted),
+    responses(
+        (status = 200, body = answers::Calls, description = "A page of calls"),
+        (status = 400, body = Error, description = "A parameter is unknown or has a value that is not allowed"),
+        NotAnOperator,
+    )
+)]
 pub(super) async fn list(
     _: Operator,
     State(app): State<Arc<App>>,
@@ -93,11 +110,11 @@ pub(super) async fn list(
 ) -> Response {
     let wanted = match wanted {
         Ok(Query(wanted)) => wanted,
-        Err(rejection) => return failure(StatusCode::BAD_REQUEST, &rejection.body_text()),
+        Err(rejection) => return refuse(StatusCode::BAD_REQUEST, &rejection.body_text()),
     };
     let (filter, limit) = match wanted.filter() {
         Ok(filter) => filter,
-        Err(error) => return failure(StatusCode::BAD_REQUEST, error),
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
     };
     let Some(store) = &app.store else {
         return Json(json!({ "calls": app.registry.snapshots(), "next": null })).into_response();
@@ -127,11 +144,25 @@ pub(super) async fn list(
     Json(answer).into_response()
 }
 
-/// `GET /api/calls/{sid}`: one call, with its transcript; of the past also its tool calls and events.
+/// One call, with its transcript; of the past also its tool calls and events.
+#[utoipa::path(
+    get,
+    operation_id = "show_call",
+    path = "/api/calls/{sid}",
+    tag = "records",
+    security(("bearer" = [])),
+    params(("sid" = String, Path, description = "Twilio's id of the call")),
+    responses(
+        (status = 200, body = answers::Call, description = "The call"),
+        (status = 404, body = Error, description = "There is no such call"),
+        (status = 503, body = Error, description = "It is not a living call, and the database does not answer"),
+        NotAnOperator,
+    )
+)]
 pub(super) async fn show(_: Operator, State(app): State<Arc<App>>, Path(sid): Path<String>) -> Response {
     let here = app.registry.snapshot(&sid);
     let Some(store) = &app.store else {
-        return here.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |call| Json(call).into_response());
+        return here.map_or_else(no_such_call, |call| Json(call).into_response());
     };
     let here = here.map(|snapshot| {
         let begun = store.unsettled().into_iter().find(|begun| begun.sid == sid);
@@ -148,14 +179,15 @@ pub(super) async fn show(_: Operator, State(app): State<Arc<App>>, Path(sid): Pa
         (Ok(Some(call)), None) => Json(call).into_response(),
         (Ok(Some(call)), Some(_)) if !call["ended"].is_null() => Json(call).into_response(),
         (_, Some(call)) => Json(call).into_response(),
-        (Ok(None), None) => StatusCode::NOT_FOUND.into_response(),
-        (Err(Unavailable), None) => failure(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
+        (Ok(None), None) => no_such_call(),
+        (Err(Unavailable), None) => refuse(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
     }
 }
 
-/// `DELETE /api/calls?…`: whose records go, one of the two.
-#[derive(Debug, Default, Deserialize)]
+/// Whose records go: one of the two.
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Unwanted {
     /// From or to this number, whole.
     number: Option<String>,
@@ -163,7 +195,21 @@ pub(super) struct Unwanted {
     before: Option<u64>,
 }
 
-/// `DELETE /api/calls`: removes the records of a number, or those of a time. Calls that go on stay.
+/// Removes the records of a number, or those of a time. Calls that go on stay.
+#[utoipa::path(
+    delete,
+    operation_id = "delete_calls",
+    path = "/api/calls",
+    tag = "records",
+    security(("bearer" = [])),
+    params(Unwanted),
+    responses(
+        (status = 200, body = Removed, description = "They are gone"),
+        (status = 400, body = Error, description = "Neither of the parameters, both, or one with a value that is not allowed"),
+        (status = 503, body = Error, description = "The database does not answer"),
+        NotAnOperator,
+    )
+)]
 pub(super) async fn delete(
     _: Operator,
     State(app): State<Arc<App>>,
@@ -174,31 +220,57 @@ pub(super) async fn delete(
             Which::Number(number.replacen(' ', "+", 1))
         }
         Ok(Query(Unwanted { number: None, before: Some(before) })) => Which::Before(before),
-        Ok(_) => return failure(StatusCode::BAD_REQUEST, "number or before: one of them"),
-        Err(rejection) => return failure(StatusCode::BAD_REQUEST, &rejection.body_text()),
+        Ok(_) => return refuse(StatusCode::BAD_REQUEST, "number or before: one of them"),
+        Err(rejection) => return refuse(StatusCode::BAD_REQUEST, &rejection.body_text()),
     };
-    let Some(store) = &app.store else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(store) = &app.store else { return refuse(StatusCode::SERVICE_UNAVAILABLE, UNRECORDED) };
     match store.prune(&which).await {
         Ok(calls) => Json(json!({ "calls": calls })).into_response(),
-        Err(Unavailable) => failure(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+        Err(Unavailable) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
     }
 }
 
-/// `GET /api/webhooks/dead`: webhooks that were given up, the latest first.
+/// Webhooks that were given up, the latest first.
+#[utoipa::path(
+    get,
+    operation_id = "list_dead_webhooks",
+    path = "/api/webhooks/dead",
+    tag = "webhooks",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, body = DeadLetters, description = "200 of them at most"),
+        (status = 503, body = Error, description = "The database does not answer"),
+        NotAnOperator,
+    )
+)]
 pub(super) async fn dead_letters(_: Operator, State(app): State<Arc<App>>) -> Response {
-    let Some(store) = &app.store else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(store) = &app.store else { return refuse(StatusCode::SERVICE_UNAVAILABLE, UNRECORDED) };
     match store.dead_letters().await {
         Ok(webhooks) => Json(json!({ "webhooks": webhooks })).into_response(),
-        Err(Unavailable) => failure(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+        Err(Unavailable) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
     }
 }
 
-/// `POST /api/webhooks/dead/{id}/retry`: sends one of them again.
+/// Sends a webhook that was given up again.
+#[utoipa::path(
+    post,
+    operation_id = "retry_dead_webhook",
+    path = "/api/webhooks/dead/{id}/retry",
+    tag = "webhooks",
+    security(("bearer" = [])),
+    params(("id" = String, Path, description = "The webhook's id")),
+    responses(
+        (status = 202, description = "It will be sent"),
+        (status = 404, body = Error, description = "No webhook of this id was given up"),
+        (status = 503, body = Error, description = "The database does not answer"),
+        NotAnOperator,
+    )
+)]
 pub(super) async fn retry(_: Operator, State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let Some(store) = &app.store else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(store) = &app.store else { return refuse(StatusCode::SERVICE_UNAVAILABLE, UNRECORDED) };
     match store.revive(&id).await {
         Ok(true) => StatusCode::ACCEPTED.into_response(),
-        Ok(false) => StatusCode::NOT_FOUND.into_response(),
-        Err(Unavailable) => failure(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+        Ok(false) => refuse(StatusCode::NOT_FOUND, "no webhook of this id was given up"),
+        Err(Unavailable) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
     }
 }

@@ -10,13 +10,33 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use utoipa::IntoResponses;
 
 use super::App;
+use super::answers::Error;
 
 /// Largest body, bytes: all the variables that a call may have, escaped.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Longest a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a body is refused.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "it is described, not made")]
+pub(super) enum Misunderstood {
+    /// The body is not JSON of this shape, or a value in it is not allowed.
+    #[response(status = 400)]
+    Wrong(Error),
+    /// The body did not come in time.
+    #[response(status = 408)]
+    Late(Error),
+    /// The body is too large.
+    #[response(status = 413)]
+    Large(Error),
+    /// The body is not sent as JSON.
+    #[response(status = 415)]
+    OtherMedia(Error),
+}
 
 /// A body, read and parsed. What is wrong with it is told in words.
 pub(super) struct Asked<T> {

@@ -4,12 +4,14 @@
 //! media socket's buffers cost. axum does the routing.
 
 mod admin;
+mod answers;
 mod app;
 mod calls;
 mod dispatch;
 mod health;
 mod history;
 mod json;
+mod openapi;
 mod outbound;
 mod pool;
 mod profile;
@@ -25,38 +27,40 @@ mod webhooks;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use app::App;
+pub use openapi::document;
 pub use server::{bind, serve};
 pub use tls::{Tls, TlsError};
 
-use crate::twilio::public_url::{
-    AFTER_PATH, AMD_PATH, INBOUND_PATH, MEDIA_PATH, STATUS_PATH, STREAM_STATUS_PATH, SUMMARY_PATH,
-};
+/// All routes, each with its description: [`routes!`] takes no handler without one.
+fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(history::list, history::delete, outbound::place))
+        .routes(routes!(history::show))
+        .routes(routes!(recording::play))
+        .routes(routes!(calls::events))
+        .routes(routes!(calls::hang_up))
+        .routes(routes!(steer::say))
+        .routes(routes!(steer::transfer))
+        .routes(routes!(history::dead_letters))
+        .routes(routes!(history::retry))
+        .routes(routes!(profile::show))
+        .routes(routes!(openapi::show))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(webhooks::inbound))
+        .routes(routes!(webhooks::after))
+        .routes(routes!(webhooks::status))
+        .routes(routes!(webhooks::summary))
+        .routes(routes!(webhooks::machine))
+        .routes(routes!(webhooks::stream_status))
+        .routes(routes!(upgrade::media))
+}
 
-/// All routes.
 fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route(INBOUND_PATH, post(webhooks::inbound))
-        .route(AFTER_PATH, post(webhooks::after))
-        .route(STATUS_PATH, post(webhooks::status))
-        .route(SUMMARY_PATH, post(webhooks::summary))
-        .route(AMD_PATH, post(webhooks::machine))
-        .route(STREAM_STATUS_PATH, post(webhooks::stream_status))
-        .route(MEDIA_PATH, get(upgrade::media))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .route("/api/calls", get(history::list).delete(history::delete).post(outbound::place))
-        .route("/api/calls/{sid}", get(history::show))
-        .route("/api/calls/{sid}/recording", get(recording::play))
-        .route("/api/webhooks/dead", get(history::dead_letters))
-        .route("/api/webhooks/dead/{id}/retry", post(history::retry))
-        .route("/api/calls/{sid}/events", get(calls::events))
-        .route("/api/calls/{sid}/hangup", post(calls::hang_up))
-        .route("/api/calls/{sid}/say", post(steer::say))
-        .route("/api/calls/{sid}/transfer", post(steer::transfer))
-        .route("/api/profile", get(profile::show))
-        .with_state(app)
+    Router::from(routes()).with_state(app)
 }

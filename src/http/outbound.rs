@@ -1,4 +1,4 @@
-//! The admin API: `POST /api/calls` places a call.
+//! The admin API: place a call.
 //!
 //! Twilio is given the URL of our own inbound webhook with a one-time token, not the TwiML itself: the answer then begins the call in
 //! the same place as a caller's, the model's session is asked for when somebody is there to talk to, and it comes up while Twilio
@@ -12,10 +12,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::App;
 use super::admin::Operator;
-use super::json::{Asked, refuse, respond};
+use super::answers::{Error, NotPlaced, Placed};
+use super::json::{Asked, Misunderstood, refuse, respond};
 use super::unanswered;
 use crate::call::{Direction, mask};
 use crate::config::variables::Values;
@@ -42,14 +44,20 @@ const LIMIT_SLACK: Duration = Duration::from_secs(60);
 /// Longest `TimeLimit` of an account without an agreement.
 const MAX_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
-/// The body: whom to call, and what for.
-#[derive(Deserialize)]
+/// Whom to call, and what for.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wish {
+    /// The number to call, E.164. It must be among `outbound.allow`.
+    #[schema(example = "+15551230000")]
     to: String,
+    /// Who talks. Default: `outbound.agent`, else the agent of the number that calls.
     agent: Option<String>,
+    /// Which of the account's numbers calls. Default: `outbound.from`.
     from: Option<String>,
+    /// What the agent's texts are filled with: at most 32, named by 1 to 64 letters, digits or `_`, with at most 1024 bytes each.
     #[serde(default)]
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
     variables: Values,
 }
 
@@ -62,7 +70,35 @@ struct Order {
     settings: Arc<Settings>,
 }
 
-/// `POST /api/calls`.
+/// Places a call.
+#[utoipa::path(
+    post,
+    operation_id = "place_call",
+    path = "/api/calls",
+    tag = "outbound calls",
+    security(("bearer" = [])),
+    params((
+        "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        description = "Repeated with the same body it gets the same answer, and no second call is placed"
+    )),
+    request_body = Wish,
+    responses(
+        (status = 201, body = Placed, description = "Twilio calls"),
+        (status = 401, description = "The bearer token is missing or wrong"),
+        (status = 403, body = NotPlaced, description = "The number may not be called; without a body: this is not the bridge's own machine, and no token is configured"),
+        (status = 409, body = Error, description = "The request with this key is under way"),
+        (status = 422, body = Error, description = "The key was used for another request"),
+        (
+            status = 429, body = NotPlaced, description = "Too many calls of late",
+            headers(("Retry-After" = u64, description = "Seconds until another one may be placed"))
+        ),
+        (status = 500, body = Error, description = "A defect in the bridge"),
+        (status = 502, body = NotPlaced, description = "Twilio refuses, or cannot be understood"),
+        (status = 503, body = NotPlaced, description = "There is no room, or no account with Twilio"),
+        (status = 504, body = NotPlaced, description = "Twilio does not answer: the call may have been placed all the same"),
+        Misunderstood,
+    )
+)]
 pub(super) async fn place(
     _: Operator,
     State(app): State<Arc<App>>,

@@ -1,4 +1,4 @@
-//! `GET /api/profile`: a flamegraph of the running process.
+//! A flamegraph of the running process.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::admin::Operator;
+use super::answers::NotAnOperator;
 use crate::telemetry::profile::{self, ProfileError, Threads};
 
 /// How long threads may be sampled, seconds: a request must end before proxies give it up.
@@ -77,7 +78,31 @@ fn number<T: FromStr + PartialOrd + Display>(
     }
 }
 
-/// `GET /api/profile?seconds=&threads=&hz=&format=`: answers when the time is over.
+/// A flamegraph of the running process. Answers when the time is over.
+#[utoipa::path(
+    get,
+    operation_id = "take_profile",
+    path = "/api/profile",
+    tag = "operation",
+    security(("bearer" = [])),
+    params(
+        ("seconds" = Option<u64>, Query, minimum = 1, maximum = 60, description = "How long to sample. Default 10"),
+        ("hz" = Option<u32>, Query, minimum = 2, maximum = 500, description = "Samples per second of CPU time. Default 199"),
+        ("threads" = Option<String>, Query, pattern = "^(audio|network|all)$", description = "Whose. Default `all`"),
+        ("format" = Option<String>, Query, pattern = "^(svg|folded)$", description = "A picture, or folded stacks. Default `svg`"),
+    ),
+    responses(
+        (status = 200, description = "The picture, or the stacks", content(
+            (String = "image/svg+xml"),
+            (String = "text/plain"),
+        )),
+        (status = 400, content_type = "text/plain", body = String, description = "A parameter is unknown or has a value that is not allowed"),
+        (status = 409, content_type = "text/plain", body = String, description = "Another profile is being taken"),
+        (status = 500, content_type = "text/plain", body = String, description = "The system refuses its timers"),
+        (status = 501, content_type = "text/plain", body = String, description = "Not on this system"),
+        NotAnOperator,
+    )
+)]
 pub(super) async fn show(_: Operator, RawQuery(query): RawQuery) -> Response {
     let wish = match Wish::read(query.as_deref().unwrap_or_default()) {
         Ok(wish) => wish,

@@ -10,16 +10,37 @@ use url::Url;
 
 use super::App;
 use super::admin::Operator;
+use super::answers::{Error, NotAnOperator};
+use super::history::UNRECORDED;
 use super::json::refuse;
+use super::steer::no_such_call;
 use crate::recording::{self, MIME_TYPES};
 use crate::store::Unavailable;
 
-/// `GET /api/calls/{sid}/recording`: the sound of a call that is over, from wherever its record links to. 404 while it is not put away.
+/// The sound of a call that is over, from wherever its record links to: the caller left, ARIA right.
+#[utoipa::path(
+    get,
+    operation_id = "play_recording",
+    path = "/api/calls/{sid}/recording",
+    tag = "records",
+    security(("bearer" = [])),
+    params(("sid" = String, Path, description = "Twilio's id of the call")),
+    responses(
+        (status = 200, description = "The recording", content(
+            (Vec<u8> = "audio/ogg"),
+            (Vec<u8> = "audio/wav"),
+        )),
+        (status = 404, body = Error, description = "There is no such call, or no recording of it, or not yet"),
+        (status = 502, body = Error, description = "The store of recordings does not answer"),
+        (status = 503, body = Error, description = "The database does not answer"),
+        NotAnOperator,
+    )
+)]
 pub(super) async fn play(_: Operator, State(app): State<Arc<App>>, Path(sid): Path<String>) -> Response {
-    let Some(store) = &app.store else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(store) = &app.store else { return refuse(StatusCode::SERVICE_UNAVAILABLE, UNRECORDED) };
     let call = match store.call(&sid).await {
         Ok(Some(call)) => call,
-        Ok(None) => return StatusCode::NOT_FOUND.into_response(),
+        Ok(None) => return no_such_call(),
         Err(Unavailable) => {
             return refuse(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer");
         }

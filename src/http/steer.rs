@@ -6,31 +6,52 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::App;
 use super::admin::Operator;
-use super::json::{Asked, refuse};
+use super::answers::{Error, NotAnOperator};
+use super::json::{Asked, Misunderstood, refuse};
 use crate::call::Onward;
 use crate::hosting::Line;
 
 /// Longest text that is said at an operator's wish, characters: half a minute.
 const MAX_SAY_CHARS: usize = 500;
 
-/// The body of `/say`.
-#[derive(Deserialize)]
+/// What is to be said.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Say {
+    /// 1 to 500 characters.
+    #[schema(min_length = 1, max_length = 500)]
     text: String,
 }
 
-/// The body of `/transfer`.
-#[derive(Deserialize)]
+/// Whom a caller is put through to.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Transfer {
+    /// The name of a target of the agent's `transfer_call` tool.
     to: String,
 }
 
-/// `POST /api/calls/{sid}/say`: has a text of up to 500 characters said in ARIA's voice.
+/// Has a text said in ARIA's voice.
+#[utoipa::path(
+    post,
+    operation_id = "say",
+    path = "/api/calls/{sid}/say",
+    tag = "living calls",
+    security(("bearer" = [])),
+    params(("sid" = String, Path, description = "Twilio's id of the call")),
+    request_body = Say,
+    responses(
+        (status = 202, description = "It will be said when ARIA's turn comes"),
+        (status = 404, body = Error, description = "There is no such call"),
+        (status = 409, body = Error, description = "The call is over"),
+        Misunderstood,
+        NotAnOperator,
+    )
+)]
 pub(super) async fn say(
     _: Operator,
     State(app): State<Arc<App>>,
@@ -51,8 +72,24 @@ pub(super) async fn say(
     }
 }
 
-/// `POST /api/calls/{sid}/transfer`: puts the caller through to a target by its name. A number is no name: who steals the admin token
-/// must not get a telephone along with it.
+/// Puts the caller through to a target by its name. A number is no name: who steals the admin token must not get a telephone along with
+/// it.
+#[utoipa::path(
+    post,
+    operation_id = "transfer_call",
+    path = "/api/calls/{sid}/transfer",
+    tag = "living calls",
+    security(("bearer" = [])),
+    params(("sid" = String, Path, description = "Twilio's id of the call")),
+    request_body = Transfer,
+    responses(
+        (status = 202, description = "The caller will be put through"),
+        (status = 404, body = Error, description = "There is no such call"),
+        (status = 409, body = Error, description = "The call is over"),
+        Misunderstood,
+        NotAnOperator,
+    )
+)]
 pub(super) async fn transfer(
     _: Operator,
     State(app): State<Arc<App>>,
@@ -78,11 +115,17 @@ pub(super) async fn transfer(
     StatusCode::ACCEPTED.into_response()
 }
 
+/// A call that goes on, or why there is none.
 #[expect(clippy::result_large_err, reason = "it is the answer itself, made once")]
-fn living(app: &App, sid: &str) -> Result<Arc<dyn Line>, Response> {
+pub(super) fn living(app: &App, sid: &str) -> Result<Arc<dyn Line>, Response> {
     match app.registry.line(sid) {
         Some(line) => Ok(line),
         None if app.registry.snapshot(sid).is_some() => Err(refuse(StatusCode::CONFLICT, "the call is over")),
-        None => Err(refuse(StatusCode::NOT_FOUND, "there is no such call")),
+        None => Err(no_such_call()),
     }
+}
+
+/// 404.
+pub(super) fn no_such_call() -> Response {
+    refuse(StatusCode::NOT_FOUND, "there is no such call")
 }

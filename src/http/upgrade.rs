@@ -1,4 +1,4 @@
-//! `GET /api/twilio/media`: the WebSocket handshake, done by hand (RFC 6455, 4.2), so that the socket's buffers are ours to set and
+//! The WebSocket handshake of a media stream, done by hand (RFC 6455, 4.2), so that the socket's buffers are ours to set and
 //! nothing is upgraded before its signature was checked.
 
 use std::io;
@@ -18,6 +18,7 @@ use super::App;
 use super::server::Peer;
 use crate::twilio::form::Form;
 use crate::twilio::media;
+use crate::twilio::public_url::MEDIA_PATH;
 use crate::twilio::signature::{SETTINGS_HEADER, SIGNATURE_HEADER};
 
 /// The one version of the protocol.
@@ -29,6 +30,21 @@ const SEND_BUFFER_BYTES: u32 = 16 * 1024;
 /// Length of a key: 16 bytes in base64.
 const KEY_CHARS: usize = 24;
 
+/// The media of a call: Twilio Media Streams, both ways, over a WebSocket (RFC 6455).
+/// <https://www.twilio.com/docs/voice/media-streams/websocket-messages>
+#[utoipa::path(
+    get,
+    operation_id = "media",
+    path = MEDIA_PATH,
+    tag = "Twilio",
+    security(("twilio" = [])),
+    responses(
+        (status = 101, description = "The WebSocket; `start` must carry the call's one-time token within 5 s"),
+        (status = 400, description = "`Sec-WebSocket-Key` is missing or wrong"),
+        (status = 403, description = "The signature is missing or wrong"),
+        (status = 426, description = "It is no handshake of a WebSocket, version 13"),
+    )
+)]
 pub(super) async fn media(State(app): State<Arc<App>>, mut request: Request) -> Response {
     if !app.unsigned_allowed && !is_signed(&app, &request) {
         if app.refused("upgrade_signature") {

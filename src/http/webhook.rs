@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use utoipa::{IntoResponses, ToSchema};
 
 use super::App;
 use super::outbound::TOKEN_QUERY;
@@ -30,6 +31,40 @@ pub(super) struct Webhook {
     pub call_sid: String,
     pub account_sid: String,
     pub idempotency: Option<String>,
+}
+
+/// How a request that is not Twilio's is refused.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "it is described, not made")]
+pub(super) enum NotTwilio {
+    /// `CallSid` or `AccountSid` is missing, or the body broke off.
+    #[response(status = 400)]
+    Incomplete,
+    /// The signature is missing or wrong, or the account is another.
+    #[response(status = 403)]
+    Forged,
+    /// The body did not come in time.
+    #[response(status = 408)]
+    Late,
+    /// The body is too large.
+    #[response(status = 413)]
+    Large,
+    /// The body is not a form.
+    #[response(status = 415)]
+    NotAForm,
+}
+
+/// Twilio's parameters: those that are needed. There are many more, and more to come.
+/// <https://www.twilio.com/docs/voice/twiml#request-parameters>
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it is described, not made: the form is read by name")]
+pub(super) struct TwilioForm {
+    /// The call.
+    #[schema(rename = "CallSid")]
+    call_sid: String,
+    /// The account.
+    #[schema(rename = "AccountSid")]
+    account_sid: String,
 }
 
 impl FromRequest<Arc<App>> for Webhook {

@@ -9,9 +9,12 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::dispatch::Choice;
-use super::webhook::Webhook;
+use super::webhook::{NotTwilio, TwilioForm, Webhook};
 use crate::call::{CallEnd, Dialed, Direction, Inbound};
 use crate::hosting::registry::{Admitted, Arrival, Standing};
+use crate::twilio::public_url::{
+    AFTER_PATH, AMD_PATH, INBOUND_PATH, STATUS_PATH, STREAM_STATUS_PATH, SUMMARY_PATH,
+};
 use crate::twilio::twiml;
 
 /// When the stream has ended and the call not yet: how long to wait for its reason before deciding without one. Dead air for the
@@ -24,7 +27,19 @@ fn document(text: impl Into<axum::body::Body>) -> Response {
     ([(header::CONTENT_TYPE, twiml::CONTENT_TYPE)], text.into()).into_response()
 }
 
-/// `POST /api/twilio/voice/inbound`: a call has come.
+/// A call has come, or somebody has answered one of ours. A repetition gets the same answer and starts nothing twice.
+#[utoipa::path(
+    post,
+    operation_id = "call_came",
+    path = INBOUND_PATH,
+    tag = "Twilio",
+    security(("twilio" = [])),
+    request_body(content = TwilioForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, content_type = "application/xml", body = String, description = "TwiML: connect the call to a media stream; over capacity: say a sentence"),
+        NotTwilio,
+    )
+)]
 pub(super) async fn inbound(State(app): State<Arc<App>>, hook: Webhook) -> Response {
     let now = Instant::now();
     let new = matches!(app.registry.standing(&hook.call_sid), Standing::Unknown);
@@ -92,7 +107,19 @@ pub(super) async fn inbound(State(app): State<Arc<App>>, hook: Webhook) -> Respo
     document(answer)
 }
 
-/// `POST /api/twilio/voice/after`: the stream has ended, or putting the caller through has. What now?
+/// The stream has ended, or putting the caller through has. What now?
+#[utoipa::path(
+    post,
+    operation_id = "stream_ended",
+    path = AFTER_PATH,
+    tag = "Twilio",
+    security(("twilio" = [])),
+    request_body(content = TwilioForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, content_type = "application/xml", body = String, description = "TwiML: hang up, resume the stream, transfer or apologise"),
+        NotTwilio,
+    )
+)]
 pub(super) async fn after(State(app): State<Arc<App>>, hook: Webhook) -> Response {
     if let Some(status) = hook.form.get("DialCallStatus") {
         return dialed(&app, &hook, Dialed::of(status));
@@ -157,7 +184,19 @@ fn dialed(app: &App, hook: &Webhook, dialed: Dialed) -> Response {
     }
 }
 
-/// `POST /api/twilio/voice/summary`: the person to whom a caller is put through has answered, and hears what it is about.
+/// The person to whom a caller is put through has answered, and hears what it is about.
+#[utoipa::path(
+    post,
+    operation_id = "transfer_answered",
+    path = SUMMARY_PATH,
+    tag = "Twilio",
+    security(("twilio" = [])),
+    request_body(content = TwilioForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, content_type = "application/xml", body = String, description = "TwiML: say the summary"),
+        NotTwilio,
+    )
+)]
 pub(super) async fn summary(State(app): State<Arc<App>>, hook: Webhook) -> Response {
     let parent = hook.form.get("ParentCallSid").and_then(|sid| app.registry.line(sid));
     let summary = parent.and_then(|line| line.onward()).and_then(|onward| onward.summary);
@@ -169,8 +208,20 @@ fn answer(outcome: &'static str, text: String) -> Response {
     document(text)
 }
 
-/// `POST /api/twilio/voice/status`: how a call stands. Callbacks come in any order and more than once; only a final one matters, and that
+/// How a call stands. Callbacks come in any order and more than once; only a final one matters, and that
 /// a person has answered to whom a caller is put through.
+#[utoipa::path(
+    post,
+    operation_id = "call_status",
+    path = STATUS_PATH,
+    tag = "Twilio",
+    security(("twilio" = [])),
+    request_body(content = TwilioForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 204, description = "Noted"),
+        NotTwilio,
+    )
+)]
 pub(super) async fn status(State(app): State<Arc<App>>, hook: Webhook) -> StatusCode {
     if let Some(line) = hook.form.get("ParentCallSid").and_then(|sid| app.registry.line(sid)) {
         if hook.form.get("CallStatus") == Some("in-progress") && line.onward().is_some() {
@@ -195,7 +246,19 @@ pub(super) async fn status(State(app): State<Arc<App>>, hook: Webhook) -> Status
     StatusCode::NO_CONTENT
 }
 
-/// `POST /api/twilio/voice/amd`: who has answered a call of ours. A person is what everybody expects.
+/// Who has answered a call of ours. A person is what everybody expects.
+#[utoipa::path(
+    post,
+    operation_id = "machine_detected",
+    path = AMD_PATH,
+    tag = "Twilio",
+    security(("twilio" = [])),
+    request_body(content = TwilioForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 204, description = "Noted"),
+        NotTwilio,
+    )
+)]
 ///
 /// <https://www.twilio.com/docs/voice/answering-machine-detection>
 pub(super) async fn machine(State(app): State<Arc<App>>, hook: Webhook) -> StatusCode {
@@ -218,8 +281,20 @@ pub(super) async fn machine(State(app): State<Arc<App>>, hook: Webhook) -> Statu
     StatusCode::NO_CONTENT
 }
 
-/// `POST /api/twilio/stream/status`: how a stream stands. An error is the only news that a killed stream sends: its socket may stay
+/// How a stream stands. An error is the only news that a killed stream sends: its socket may stay
 /// half-open for minutes.
+#[utoipa::path(
+    post,
+    operation_id = "stream_status",
+    path = STREAM_STATUS_PATH,
+    tag = "Twilio",
+    security(("twilio" = [])),
+    request_body(content = TwilioForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 204, description = "Noted"),
+        NotTwilio,
+    )
+)]
 pub(super) async fn stream_status(State(app): State<Arc<App>>, hook: Webhook) -> StatusCode {
     if hook.form.get("StreamEvent") == Some("stream-error") {
         metrics::counter!("aria_stream_errors_reported_total").increment(1);

@@ -32,7 +32,7 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The folder of the journal.
-    #[error("the journal in {}: {source} (it is beside the database; records.journal or ARIA_JOURNAL puts it elsewhere)", folder.display())]
+    #[error("the journal in {}: {source} (it is beside the database; records.journal or ARIA_RECORDS_JOURNAL puts it elsewhere)", folder.display())]
     Journal {
         /// Where.
         folder: PathBuf,

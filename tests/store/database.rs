@@ -65,8 +65,8 @@ pub fn settings(url: &str, folder: &Path, more: &str) -> RecordSettings {
     let journal = folder.join("journal");
     let environment = [
         ("DATABASE_URL", url),
-        ("ARIA_JOURNAL", journal.to_str().expect("plain names")),
-        ("ARIA_WEBHOOK_SECRET", "whsec_test"),
+        ("ARIA_RECORDS_JOURNAL", journal.to_str().expect("plain names")),
+        ("ARIA_WEBHOOKS_SECRET", "whsec_test"),
     ];
     let environment: BTreeMap<_, _> = environment.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
     load(&Sources { text: Some(more.into()), environment, ..Sources::default() }).expect("valid").records

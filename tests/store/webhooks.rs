@@ -142,7 +142,7 @@ async fn the_example_receiver_takes_ours_and_refuses_forged_and_old_ones() {
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/webhook_receiver.py");
     let child = Command::new("python3")
         .args([program, "0"])
-        .env("ARIA_WEBHOOK_SECRET", "whsec_test")
+        .env("ARIA_WEBHOOKS_SECRET", "whsec_test")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -8,7 +8,7 @@ use time::UtcOffset;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use super::super::resolve::{ConfigError, value_error};
+use super::super::faults::{ConfigError, Faults, value_error};
 use super::super::{raw, tool, variables};
 use super::{Agent, Key, Recording, transfer_target};
 use crate::clip;
@@ -30,6 +30,7 @@ pub fn resolve(
     environment: &BTreeMap<String, String>,
     denied: &[String],
 ) -> Result<Agent, ConfigError> {
+    let mut faults = Faults::default();
     let field = |part: &str| format!("agents.{name}.{part}");
     for (part, text) in [
         ("instructions", &typed.instructions),
@@ -37,30 +38,32 @@ pub fn resolve(
         ("greeting_text", &typed.greeting_text),
         ("voicemail", &typed.voicemail),
     ] {
-        if text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
-            let size = format!("{} bytes", text.as_ref().map_or(0, String::len));
-            return Err(value_error(field(part), size, format!("at most {MAX_TEXT_BYTES} bytes")));
-        }
-    }
-    let texts = [&typed.instructions, &typed.greeting, &typed.greeting_text, &typed.voicemail];
-    for (part, text) in ["instructions", "greeting", "greeting_text", "voicemail"].into_iter().zip(texts) {
-        if let Some((name, meant)) = text.as_ref().and_then(|text| variables::unknown(text, &typed.variables))
-        {
+        let Some(text) = text else { continue };
+        faults.unless(text.len() <= MAX_TEXT_BYTES, || {
+            value_error(
+                field(part),
+                format!("{} bytes", text.len()),
+                format!("at most {MAX_TEXT_BYTES} bytes"),
+            )
+        });
+        if let Some((name, meant)) = variables::unknown(text, &typed.variables) {
             let known = variables::KNOWN.join(", ");
             let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {{{{{meant}}}}}?"));
             let allowed = format!("one of the variables {known}, or one that `variables` lists{meant}");
-            return Err(value_error(field(part), format!("{{{{{name}}}}}"), allowed));
+            faults.note(value_error(field(part), format!("{{{{{name}}}}}"), allowed));
         }
     }
     let utc_offset = match &typed.utc_offset {
-        None => UtcOffset::UTC,
-        Some(text) => UtcOffset::parse(text, OFFSET)
-            .map_err(|_| value_error(field("utc_offset"), text, "an offset such as +02:00"))?,
+        None => Some(UtcOffset::UTC),
+        Some(text) => {
+            let wrong = |_| value_error(field("utc_offset"), text, "an offset such as +02:00");
+            faults.ok(UtcOffset::parse(text, OFFSET).map_err(wrong))
+        }
     };
-    if typed.greeting_audio.is_some() != typed.greeting_text.is_some() {
+    faults.unless(typed.greeting_audio.is_some() == typed.greeting_text.is_some(), || {
         let allowed = "together with the other one: the model is told what the recording says";
-        return Err(value_error(field("greeting_audio / greeting_text"), "", allowed));
-    }
+        value_error(field("greeting_audio / greeting_text"), "", allowed)
+    });
     let recording = |part: &str, path: Option<PathBuf>, text: Option<String>| match path {
         None => Ok(None),
         Some(path) => match clip::load(&path) {
@@ -68,53 +71,60 @@ pub fn resolve(
             Err(error) => Err(value_error(field(part), path.display().to_string(), error.to_string())),
         },
     };
-    if typed.max_call_seconds == Some(0) {
-        return Err(value_error(field("max_call_seconds"), "0", "at least 1"));
-    }
+    let recorded_greeting = faults.ok(recording("greeting_audio", typed.greeting_audio, typed.greeting_text));
+    let wait = faults.ok(recording("wait_audio", typed.wait_audio, None));
+    faults.unless(typed.max_call_seconds != Some(0), || {
+        value_error(field("max_call_seconds"), "0", "at least 1")
+    });
     let mut keys = Vec::new();
     for (key, typed) in typed.keys {
-        keys.push(resolve_key(&field("keys"), &key, typed)?);
+        keys.extend(faults.ok(resolve_key(&field("keys"), &key, typed)));
     }
-    let tools = tool::resolve(&name, typed.tools, environment, denied)?;
-    for (key, action) in &keys {
+    let tools = faults.ok(tool::resolve(&name, typed.tools, environment, denied));
+    // Of tools that are wrong nobody knows the targets.
+    for (key, action) in tools.iter().flat_map(|_| &keys) {
         if let Key::Transfer(target) = action
-            && transfer_target(&tools, target).is_none()
+            && transfer_target(tools.as_deref().unwrap_or_default(), target).is_none()
         {
             let allowed = "a target of this agent's transfer_call tool";
-            return Err(value_error(field(&format!("keys.{key}.transfer")), target, allowed));
+            faults.note(value_error(field(&format!("keys.{key}.transfer")), target, allowed));
         }
     }
-    Ok(Agent {
-        model: typed.model.unwrap_or_else(|| DEFAULT_MODEL.into()),
-        voice: typed.voice.unwrap_or_else(|| DEFAULT_VOICE.into()),
-        instructions: typed.instructions.unwrap_or_default(),
-        greeting: typed.greeting,
-        codec: typed.codec,
-        turn_detection: typed.turn_detection,
-        noise_reduction: typed.noise_reduction,
-        transcription: match typed.transcription.as_deref() {
-            Some("none") => None,
-            Some(model) => Some(model.to_owned()),
-            None => Some(DEFAULT_TRANSCRIPTION.to_owned()),
-        },
-        language: typed.language,
-        reasoning_effort: typed.reasoning_effort,
-        transport: typed.transport,
-        interruption: typed.interruption,
-        recorded_greeting: recording("greeting_audio", typed.greeting_audio, typed.greeting_text)?,
-        wait: recording("wait_audio", typed.wait_audio, None)?,
-        idle: match typed.idle_seconds.unwrap_or(DEFAULT_IDLE_SECONDS) {
-            0 => None,
-            seconds => Some(Duration::from_secs(seconds)),
-        },
-        max_call: typed.max_call_seconds.map(Duration::from_secs),
-        voicemail: typed.voicemail,
-        record: typed.record,
-        keys,
-        utc_offset,
-        tools,
-        name,
-    })
+    let whole = || {
+        Some(Agent {
+            model: typed.model.unwrap_or_else(|| DEFAULT_MODEL.into()),
+            voice: typed.voice.unwrap_or_else(|| DEFAULT_VOICE.into()),
+            instructions: typed.instructions.unwrap_or_default(),
+            greeting: typed.greeting,
+            codec: typed.codec,
+            turn_detection: typed.turn_detection,
+            noise_reduction: typed.noise_reduction,
+            transcription: match typed.transcription.as_deref() {
+                Some("none") => None,
+                Some(model) => Some(model.to_owned()),
+                None => Some(DEFAULT_TRANSCRIPTION.to_owned()),
+            },
+            language: typed.language,
+            reasoning_effort: typed.reasoning_effort,
+            transport: typed.transport,
+            interruption: typed.interruption,
+            recorded_greeting: recorded_greeting?,
+            wait: wait?,
+            idle: match typed.idle_seconds.unwrap_or(DEFAULT_IDLE_SECONDS) {
+                0 => None,
+                seconds => Some(Duration::from_secs(seconds)),
+            },
+            max_call: typed.max_call_seconds.map(Duration::from_secs),
+            voicemail: typed.voicemail,
+            record: typed.record,
+            keys,
+            utc_offset: utc_offset?,
+            tools: tools?,
+            name,
+        })
+    };
+    let whole = whole();
+    faults.outcome(whole)
 }
 
 fn resolve_key(table: &str, key: &str, typed: raw::Key) -> Result<(char, Key), ConfigError> {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::super::{E164, e164};
+use super::super::faults::{ConfigError, Faults, value_error};
+use super::super::{E164, Secret, e164};
 use super::typed::{self, BuiltinName};
 use super::{
     Builtin, DEFAULT_MESSAGE_CHARS, DEFAULT_MESSAGES_PER_CALL, DEFAULT_RETRIES, DEFAULT_RUNS_PER_CALL,
@@ -15,18 +16,7 @@ use super::{
     MAX_TOOLS, McpLink, McpServer, Schema, TRANSFERS_PER_CALL, Tool, ToolAction, reference,
 };
 
-/// A value that is not allowed.
-#[derive(Debug)]
-pub struct Refused {
-    /// The field, as typed in the file.
-    pub field: String,
-    /// What was given. Never a secret.
-    pub value: String,
-    /// What is allowed.
-    pub allowed: String,
-}
-
-type Result<T> = std::result::Result<T, Refused>;
+type Result<T> = std::result::Result<T, ConfigError>;
 
 /// Where a table stands and what it may refer to.
 struct Place<'a> {
@@ -37,22 +27,18 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn refused(&self, part: &str, value: impl Into<String>, allowed: impl Into<String>) -> Refused {
-        let field = format!("agents.{}.tools.{}.{part}", self.agent, self.tool);
-        Refused { field, value: value.into(), allowed: allowed.into() }
+    fn refused(&self, part: &str, value: impl Into<String>, allowed: impl Into<String>) -> ConfigError {
+        value_error(format!("agents.{}.tools.{}.{part}", self.agent, self.tool), value, allowed)
     }
 }
 
 /// `[tools] deny_prefixes`.
 pub fn deny_prefixes(typed: Vec<String>) -> Result<Vec<String>> {
-    match typed.iter().find(|p| !e164::is_prefix(p)) {
-        None => Ok(typed),
-        Some(bad) => Err(Refused {
-            field: "tools.deny_prefixes".into(),
-            value: bad.clone(),
-            allowed: "prefixes such as +1900: + and digits".into(),
-        }),
+    let mut faults = Faults::default();
+    for bad in typed.iter().filter(|p| !e164::is_prefix(p)) {
+        faults.note(value_error("tools.deny_prefixes", bad, "prefixes such as +1900: + and digits"));
     }
+    faults.outcome(Some(typed))
 }
 
 /// The tools of an agent. `environment` is what secrets are named in, `denied` what no target may begin with.
@@ -62,6 +48,7 @@ pub fn resolve(
     environment: &BTreeMap<String, String>,
     denied: &[String],
 ) -> Result<Vec<Tool>> {
+    let mut faults = Faults::default();
     let mut tools = Vec::with_capacity(typed.len());
     let mut shown: Vec<String> = Vec::new();
     for tool in typed {
@@ -73,33 +60,32 @@ pub fn resolve(
         let place = Place { agent, tool: name, environment, denied };
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if place.tool.is_empty() || place.tool.len() > 64 || !place.tool.chars().all(plain) {
-            return Err(place.refused("name", place.tool.as_str(), "1 to 64 letters, digits, _ or -"));
+            faults.note(place.refused("name", place.tool.as_str(), "1 to 64 letters, digits, _ or -"));
         }
         let tool = match tool {
-            typed::Tool::Http(typed) => http(&place, typed)?,
-            typed::Tool::Mcp(typed) => mcp(&place, typed)?,
-            typed::Tool::Builtin(typed) => builtin(&place, typed)?,
+            typed::Tool::Http(typed) => http(&place, typed),
+            typed::Tool::Mcp(typed) => mcp(&place, typed),
+            typed::Tool::Builtin(typed) => builtin(&place, typed),
         };
+        let Some(tool) = faults.ok(tool) else { continue };
         let names = match &tool.action {
             ToolAction::Mcp(server) => server.allow.iter().map(|t| McpServer::shown(t)).collect(),
             _ => vec![tool.name.clone()],
         };
         for name in names {
             if shown.contains(&name) {
-                return Err(place.refused("name", name, "a name used once per agent"));
+                faults.note(place.refused("name", name, "a name used once per agent"));
+            } else {
+                shown.push(name);
             }
-            shown.push(name);
         }
         tools.push(tool);
     }
-    if shown.len() > MAX_TOOLS {
-        return Err(Refused {
-            field: format!("agents.{agent}.tools"),
-            value: shown.len().to_string(),
-            allowed: format!("at most {MAX_TOOLS} tools"),
-        });
-    }
-    Ok(tools)
+    faults.unless(shown.len() <= MAX_TOOLS, || {
+        let allowed = format!("at most {MAX_TOOLS} tools");
+        value_error(format!("agents.{agent}.tools"), shown.len().to_string(), allowed)
+    });
+    faults.outcome(Some(tools))
 }
 
 fn name_of(name: BuiltinName) -> &'static str {
@@ -113,127 +99,131 @@ fn name_of(name: BuiltinName) -> &'static str {
 }
 
 fn http(place: &Place<'_>, typed: typed::Http) -> Result<Tool> {
-    // The address may hold a key in its query: what is shown of it is its host.
-    let host = Url::parse(&typed.url).ok().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default();
-    let endpoint = Endpoint::parse(&typed.url).map_err(|allowed| place.refused("url", host, allowed))?;
+    let mut faults = Faults::default();
+    let endpoint = faults.ok(endpoint(place, &typed.url));
     let parameters = match typed.parameters {
-        None => Schema::any(),
-        Some(table) => {
-            let value =
-                serde_json::to_value(table).map_err(|e| place.refused("parameters", "", e.to_string()))?;
-            Schema::new(value.clone())
-                .map_err(|allowed| place.refused("parameters", value.to_string(), allowed))?
-        }
+        None => Some(Schema::any()),
+        Some(table) => faults.ok(schema(place, &table)),
     };
-    if let Some(missing) = endpoint.places().find(|p| !parameters.requires(p) || !parameters.describes(p)) {
-        return Err(place.refused(
-            "url",
-            format!("{{{missing}}}"),
-            "places that parameters describes and requires",
-        ));
+    if let (Some(endpoint), Some(parameters)) = (&endpoint, &parameters) {
+        for missing in endpoint.places().filter(|p| !parameters.requires(p) || !parameters.describes(p)) {
+            let allowed = "places that parameters describes and requires";
+            faults.note(place.refused("url", format!("{{{missing}}}"), allowed));
+        }
     }
     let safe = typed.method == HttpMethod::Get;
     let retries = typed.retries.unwrap_or(if safe { DEFAULT_RETRIES } else { 0 });
-    if retries > MAX_RETRIES || (retries > 0 && !safe) {
+    faults.unless(retries <= MAX_RETRIES && (retries == 0 || safe), || {
         let allowed = format!("at most {MAX_RETRIES} with GET, 0 with other methods: they may have acted");
-        return Err(place.refused("retries", retries.to_string(), allowed));
-    }
+        place.refused("retries", retries.to_string(), allowed)
+    });
     let max_answer_bytes = typed.max_answer_bytes.unwrap_or(MAX_ANSWER_BYTES);
-    if !(1..=MAX_ANSWER_BYTES).contains(&max_answer_bytes) {
-        let allowed = format!("1 to {MAX_ANSWER_BYTES}");
-        return Err(place.refused("max_answer_bytes", max_answer_bytes.to_string(), allowed));
-    }
-    let headers = headers(place, typed.headers)?;
-    let action =
-        ToolAction::Http(HttpTool { method: typed.method, endpoint, headers, retries, max_answer_bytes });
+    faults.unless((1..=MAX_ANSWER_BYTES).contains(&max_answer_bytes), || {
+        place.refused("max_answer_bytes", max_answer_bytes.to_string(), format!("1 to {MAX_ANSWER_BYTES}"))
+    });
+    let headers = faults.ok(headers(place, typed.headers));
     let rules = Rules {
         timeout_ms: typed.timeout_ms,
         max_per_call: typed.max_per_call.unwrap_or(DEFAULT_RUNS_PER_CALL),
         confirm: typed.confirm,
         filler: typed.filler,
     };
-    tool(place, typed.description, parameters, rules, action)
+    let action = endpoint.zip(headers).map(|(endpoint, headers)| {
+        ToolAction::Http(HttpTool { method: typed.method, endpoint, headers, retries, max_answer_bytes })
+    });
+    tool(place, faults, typed.description, parameters, rules, action)
 }
 
-fn headers(
-    place: &Place<'_>,
-    typed: BTreeMap<String, String>,
-) -> Result<BTreeMap<String, super::super::Secret>> {
+/// The address. It may hold a key in its query: what is shown of it is its host.
+fn endpoint(place: &Place<'_>, text: &str) -> Result<Endpoint> {
+    let host = Url::parse(text).ok().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default();
+    Endpoint::parse(text).map_err(|allowed| place.refused("url", host, allowed))
+}
+
+fn schema(place: &Place<'_>, table: &toml::Table) -> Result<Schema> {
+    let value = serde_json::to_value(table).map_err(|e| place.refused("parameters", "", e.to_string()))?;
+    Schema::new(value.clone()).map_err(|allowed| place.refused("parameters", value.to_string(), allowed))
+}
+
+fn headers(place: &Place<'_>, typed: BTreeMap<String, String>) -> Result<BTreeMap<String, Secret>> {
     reference::headers(typed, place.environment).map_err(|(name, why)| place.refused("headers", name, why))
 }
 
 fn mcp(place: &Place<'_>, typed: typed::Mcp) -> Result<Tool> {
-    if typed.allow.is_empty() || typed.allow.iter().any(|t| t.is_empty() || t.len() > 64) {
+    let mut faults = Faults::default();
+    faults.unless(!typed.allow.is_empty() && typed.allow.iter().all(|t| (1..=64).contains(&t.len())), || {
         let allowed = "the names of the tools that the model may call, of 1 to 64 characters: no server's tools are given unasked";
-        return Err(place.refused("allow", typed.allow.join(", "), allowed));
-    }
+        place.refused("allow", typed.allow.join(", "), allowed)
+    });
     let link = match (typed.command, typed.url) {
         (Some(command), None) => {
-            if typed.hosted || !typed.headers.is_empty() {
-                return Err(place.refused("command", "", "neither hosted nor headers: those belong to url"));
-            }
+            faults.unless(!typed.hosted && typed.headers.is_empty(), || {
+                place.refused("command", "", "neither hosted nor headers: those belong to url")
+            });
             let mut words = command.into_iter();
-            let Some(program) = words.next().filter(|p| !p.is_empty()) else {
-                return Err(place.refused("command", "[]", "a program and its arguments"));
-            };
+            let program = words.next().filter(|p| !p.is_empty());
+            faults
+                .unless(program.is_some(), || place.refused("command", "[]", "a program and its arguments"));
             let mut environment = BTreeMap::new();
             for (name, text) in typed.env {
-                let value = reference::fill(&text, place.environment)
-                    .map_err(|why| place.refused("env", name.as_str(), why))?;
-                environment.insert(name, value);
+                let value = reference::fill(&text, place.environment);
+                let value = faults.ok(value.map_err(|why| place.refused("env", name.as_str(), why)));
+                environment.extend(value.map(|value| (name, value)));
             }
-            McpLink::Command { program, arguments: words.collect(), environment }
+            program.map(|program| McpLink::Command { program, arguments: words.collect(), environment })
         }
         (None, Some(text)) => {
-            if !typed.env.is_empty() {
-                return Err(place.refused("env", "", "no env: it belongs to command"));
+            faults.unless(typed.env.is_empty(), || place.refused("env", "", "no env: it belongs to command"));
+            let endpoint = faults.ok(endpoint(place, &text));
+            if let Some(endpoint) = endpoint.as_ref().filter(|endpoint| endpoint.places().next().is_some()) {
+                let host = endpoint.url().host_str().unwrap_or_default();
+                faults.note(place.refused("url", host, "an address without places"));
             }
-            let host =
-                Url::parse(&text).ok().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default();
-            let endpoint =
-                Endpoint::parse(&text).map_err(|allowed| place.refused("url", host.as_str(), allowed))?;
-            if endpoint.places().next().is_some() {
-                return Err(place.refused("url", host, "an address without places"));
-            }
-            McpLink::Url { url: endpoint.url().clone(), headers: headers(place, typed.headers)? }
+            let headers = faults.ok(headers(place, typed.headers));
+            let link =
+                |(endpoint, headers): (Endpoint, _)| McpLink::Url { url: endpoint.url().clone(), headers };
+            endpoint.zip(headers).map(link)
         }
-        _ => return Err(place.refused("command / url", "", "one of the two")),
+        _ => {
+            faults.note(place.refused("command / url", "", "one of the two"));
+            None
+        }
     };
-    if typed.hosted && typed.confirm {
-        return Err(place.refused(
-            "confirm",
-            "true",
-            "no confirm with hosted: the model's server calls the tools itself",
-        ));
-    }
+    faults.unless(!(typed.hosted && typed.confirm), || {
+        let allowed = "no confirm with hosted: the model's server calls the tools itself";
+        place.refused("confirm", "true", allowed)
+    });
     let rules = Rules {
         timeout_ms: typed.timeout_ms,
         max_per_call: typed.max_per_call.unwrap_or(DEFAULT_RUNS_PER_CALL),
         confirm: typed.confirm,
         filler: typed.filler,
     };
-    let action = ToolAction::Mcp(McpServer { link, allow: typed.allow, hosted: typed.hosted });
-    tool(place, String::new(), Schema::any(), rules, action)
+    let action =
+        link.map(|link| ToolAction::Mcp(McpServer { link, allow: typed.allow, hosted: typed.hosted }));
+    tool(place, faults, String::new(), Some(Schema::any()), rules, action)
 }
 
 fn builtin(place: &Place<'_>, typed: typed::Builtin) -> Result<Tool> {
+    let mut faults = Faults::default();
     let name = typed.name;
-    let belongs = |part: &str, given: bool, owners: &[BuiltinName]| {
-        if given && !owners.contains(&name) {
+    for (part, given, owners) in [
+        ("targets", !typed.targets.is_empty(), &[BuiltinName::TransferCall][..]),
+        ("warm", typed.warm.is_some(), &[BuiltinName::TransferCall]),
+        ("allow", !typed.allow.is_empty(), &[BuiltinName::SendMessage]),
+        ("max_chars", typed.max_chars.is_some(), &[BuiltinName::SendMessage, BuiltinName::TakeNote]),
+    ] {
+        faults.unless(!given || owners.contains(&name), || {
             let owners = owners.iter().map(|o| name_of(*o)).collect::<Vec<_>>().join(" and ");
-            return Err(place.refused(part, "", format!("nothing: it belongs to {owners}")));
-        }
-        Ok(())
-    };
-    belongs("targets", !typed.targets.is_empty(), &[BuiltinName::TransferCall])?;
-    belongs("warm", typed.warm.is_some(), &[BuiltinName::TransferCall])?;
-    belongs("allow", !typed.allow.is_empty(), &[BuiltinName::SendMessage])?;
-    belongs("max_chars", typed.max_chars.is_some(), &[BuiltinName::SendMessage, BuiltinName::TakeNote])?;
-    let max_chars = |default: usize, most: usize| {
+            place.refused(part, "", format!("nothing: it belongs to {owners}"))
+        });
+    }
+    let max_chars = |default: usize, most: usize, faults: &mut Faults| {
         let given = typed.max_chars.unwrap_or(default);
-        let good = (1..=most).contains(&given);
-        good.then_some(given)
-            .ok_or_else(|| place.refused("max_chars", given.to_string(), format!("1 to {most}")))
+        faults.unless((1..=most).contains(&given), || {
+            place.refused("max_chars", given.to_string(), format!("1 to {most}"))
+        });
+        given
     };
     let mut most = typed.max_per_call.unwrap_or(DEFAULT_RUNS_PER_CALL);
     let (action, description, parameters) = match name {
@@ -244,10 +234,13 @@ fn builtin(place: &Place<'_>, typed: typed::Builtin) -> Result<Tool> {
         ),
         BuiltinName::TransferCall => {
             most = TRANSFERS_PER_CALL;
-            if typed.targets.is_empty() {
-                return Err(place.refused("targets", "", "at least one name with its number"));
-            }
-            let targets = numbers(place, "targets", typed.targets)?;
+            faults.unless(!typed.targets.is_empty(), || {
+                place.refused("targets", "", "at least one name with its number")
+            });
+            faults.unless(typed.max_per_call.is_none_or(|n| n == TRANSFERS_PER_CALL), || {
+                place.refused("max_per_call", "", "nothing: a call is transferred once")
+            });
+            let targets = numbers(place, "targets", typed.targets, &mut faults);
             let names: Vec<&String> = targets.keys().collect();
             let warm = typed.warm.unwrap_or(false);
             let mut properties = json!({ "target": { "type": "string", "enum": names, "description": "Who to connect the caller with." } });
@@ -264,12 +257,12 @@ fn builtin(place: &Place<'_>, typed: typed::Builtin) -> Result<Tool> {
             )
         }
         BuiltinName::SendMessage => {
-            let chars = max_chars(DEFAULT_MESSAGE_CHARS, MAX_MESSAGE_CHARS)?;
+            let chars = max_chars(DEFAULT_MESSAGE_CHARS, MAX_MESSAGE_CHARS, &mut faults);
             most = typed.max_per_call.unwrap_or(DEFAULT_MESSAGES_PER_CALL);
-            let allow = numbers(place, "allow", typed.allow)?;
-            if allow.contains_key("caller") {
-                return Err(place.refused("allow", "caller", "another name: caller is who calls"));
-            }
+            let allow = numbers(place, "allow", typed.allow, &mut faults);
+            faults.unless(!allow.contains_key("caller"), || {
+                place.refused("allow", "caller", "another name: caller is who calls")
+            });
             let mut names: Vec<&str> = vec!["caller"];
             names.extend(allow.keys().map(String::as_str));
             let properties = json!({
@@ -293,7 +286,7 @@ fn builtin(place: &Place<'_>, typed: typed::Builtin) -> Result<Tool> {
             (Builtin::PressKeys, "Presses keys of the telephone.", parameters)
         }
         BuiltinName::TakeNote => {
-            let chars = max_chars(MAX_NOTE_CHARS, MAX_NOTE_CHARS)?;
+            let chars = max_chars(MAX_NOTE_CHARS, MAX_NOTE_CHARS, &mut faults);
             let parameters = object(&["text"], json!({ "text": text(chars, "The note.") }));
             (
                 Builtin::TakeNote { max_chars: chars },
@@ -302,13 +295,10 @@ fn builtin(place: &Place<'_>, typed: typed::Builtin) -> Result<Tool> {
             )
         }
     };
-    if name == BuiltinName::TransferCall && typed.max_per_call.is_some_and(|n| n != TRANSFERS_PER_CALL) {
-        return Err(place.refused("max_per_call", "", "nothing: a call is transferred once"));
-    }
     let parameters = Schema::new(parameters).expect("the parameters of built-in tools are schemas");
     let description = typed.description.unwrap_or_else(|| description.into());
     let rules = Rules { timeout_ms: None, max_per_call: most, confirm: typed.confirm, filler: typed.filler };
-    tool(place, description, parameters, rules, ToolAction::Builtin(action))
+    tool(place, faults, description, Some(parameters), rules, Some(ToolAction::Builtin(action)))
 }
 
 fn object(required: &[&str], properties: Value) -> Value {
@@ -320,21 +310,26 @@ fn text(max_chars: usize, description: &str) -> Value {
 }
 
 /// Names and their numbers, none of them where a call costs what the called one likes.
-fn numbers(place: &Place<'_>, part: &str, typed: BTreeMap<String, String>) -> Result<BTreeMap<String, E164>> {
+fn numbers(
+    place: &Place<'_>,
+    part: &str,
+    typed: BTreeMap<String, String>,
+    faults: &mut Faults,
+) -> BTreeMap<String, E164> {
     let mut numbers = BTreeMap::new();
     for (name, text) in typed {
-        if name.trim().is_empty() || name.len() > 64 {
-            return Err(place.refused(part, name, "names of 1 to 64 bytes"));
-        }
-        let number: E164 =
-            text.parse().map_err(|e: e164::NotE164| place.refused(part, name.as_str(), e.to_string()))?;
-        if number.is_denied(place.denied) {
+        faults.unless(!name.trim().is_empty() && name.len() <= 64, || {
+            place.refused(part, name.as_str(), "names of 1 to 64 bytes")
+        });
+        let number = text.parse::<E164>().map_err(|e| place.refused(part, name.as_str(), e.to_string()));
+        let Some(number) = faults.ok(number) else { continue };
+        faults.unless(!number.is_denied(place.denied), || {
             let allowed = "a number outside premium, satellite and denied ranges";
-            return Err(place.refused(part, name, allowed));
-        }
+            place.refused(part, name.as_str(), allowed)
+        });
         numbers.insert(name, number);
     }
-    Ok(numbers)
+    numbers
 }
 
 /// What all tools have.
@@ -345,34 +340,32 @@ struct Rules {
     filler: Option<String>,
 }
 
+/// The tool, if `faults` has none of its own and finds none in what all tools have.
 fn tool(
     place: &Place<'_>,
+    mut faults: Faults,
     description: String,
-    parameters: Schema,
+    parameters: Option<Schema>,
     rules: Rules,
-    action: ToolAction,
+    action: Option<ToolAction>,
 ) -> Result<Tool> {
     let timeout_ms = rules.timeout_ms.unwrap_or(DEFAULT_TOOL_TIMEOUT_MS);
-    if !(1..=MAX_TOOL_TIMEOUT_MS).contains(&timeout_ms) {
-        let allowed = format!("1 to {MAX_TOOL_TIMEOUT_MS}");
-        return Err(place.refused("timeout_ms", timeout_ms.to_string(), allowed));
+    faults.unless((1..=MAX_TOOL_TIMEOUT_MS).contains(&timeout_ms), || {
+        place.refused("timeout_ms", timeout_ms.to_string(), format!("1 to {MAX_TOOL_TIMEOUT_MS}"))
+    });
+    faults.unless((1..=MAX_RUNS_PER_CALL).contains(&rules.max_per_call), || {
+        place.refused("max_per_call", rules.max_per_call.to_string(), format!("1 to {MAX_RUNS_PER_CALL}"))
+    });
+    if let Some(filler) = &rules.filler {
+        faults.unless(!filler.trim().is_empty() && filler.len() <= MAX_FILLER_BYTES, || {
+            place.refused("filler", filler, format!("a sentence of at most {MAX_FILLER_BYTES} bytes"))
+        });
     }
-    if !(1..=MAX_RUNS_PER_CALL).contains(&rules.max_per_call) {
-        let allowed = format!("1 to {MAX_RUNS_PER_CALL}");
-        return Err(place.refused("max_per_call", rules.max_per_call.to_string(), allowed));
-    }
-    if rules.filler.as_ref().is_some_and(|f| f.trim().is_empty() || f.len() > MAX_FILLER_BYTES) {
-        let allowed = format!("a sentence of at most {MAX_FILLER_BYTES} bytes");
-        return Err(place.refused("filler", rules.filler.unwrap_or_default(), allowed));
-    }
-    if rules.confirm && parameters.describes("confirmed") {
-        return Err(place.refused(
-            "parameters",
-            "confirmed",
-            "another name with confirm = true: that is the caller's word",
-        ));
-    }
-    Ok(Tool {
+    faults.unless(!rules.confirm || !parameters.as_ref().is_some_and(|p| p.describes("confirmed")), || {
+        let allowed = "another name with confirm = true: that is the caller's word";
+        place.refused("parameters", "confirmed", allowed)
+    });
+    let made = parameters.zip(action).map(|(parameters, action)| Tool {
         name: place.tool.clone(),
         description,
         parameters,
@@ -381,7 +374,8 @@ fn tool(
         confirm: rules.confirm,
         filler: rules.filler,
         action,
-    })
+    });
+    faults.outcome(made)
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Tokens billed, by kind. Cached ones are part of those that came in.
 ///
 /// Source: `response.done.response.usage`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Usage {
     /// All together.
     pub total_tokens: u64,

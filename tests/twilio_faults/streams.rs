@@ -35,7 +35,7 @@ async fn fault_18_a_peer_that_does_not_read_is_given_up() {
         let _ = stream.ws.get_mut().write_all(&frame(0x81, message.as_bytes())).await;
         sequence += 1;
         match far.events.try_recv() {
-            Ok(MediaEvent::Closed { why }) => break why,
+            Ok(MediaEvent::Closed { why, .. }) => break why,
             _ if begun.elapsed() > Duration::from_secs(30) => panic!("never given up"),
             _ => {}
         }
@@ -86,7 +86,7 @@ async fn fault_20_a_connection_that_breaks_is_noticed() {
             drop(stream);
             assert_eq!(
                 far.event().await,
-                Some(MediaEvent::Closed { why: MediaClosed::Lost }),
+                Some(MediaEvent::Closed { why: MediaClosed::Lost, played: None }),
                 "{cut} {reset}"
             );
             assert!(broken.elapsed() < Duration::from_secs(1));
@@ -103,7 +103,7 @@ async fn fault_21_a_silently_dead_socket_is_freed_within_twenty_seconds() {
     // Neither read nor written any more, and not closed.
     assert_eq!(far.event().await, Some(MediaEvent::Stalled));
     assert!((4..8).contains(&silent.elapsed().as_secs()), "{:?}", silent.elapsed());
-    assert_eq!(far.event().await, Some(MediaEvent::Closed { why: MediaClosed::Lost }));
+    assert_eq!(far.event().await, Some(MediaEvent::Closed { why: MediaClosed::Lost, played: None }));
     assert!((14..20).contains(&silent.elapsed().as_secs()), "{:?}", silent.elapsed());
     drop(stream);
 }

@@ -39,7 +39,7 @@ impl Session {
                 if self.machine {
                     self.send(ClientEvent::StopListening);
                 }
-                self.greet();
+                self.greet(now);
             }
             ServerEvent::SpeechStarted { item_id, .. } => self.caller_began(now, item_id),
             ServerEvent::SpeechStopped { .. } => self.caller_ended(now),
@@ -74,7 +74,11 @@ impl Session {
                     waiting.latency.created_ms = since(waiting.stopped, now);
                 }
                 self.replies.created(response_id, aside, now);
-                if aside != Some(Aside::Summary) {
+                if self.adrift.is_some() && aside.is_none() {
+                    // Nobody would hear it.
+                    self.cut_short = true;
+                    self.hush();
+                } else if aside != Some(Aside::Summary) {
                     self.unmute();
                 }
             }
@@ -91,6 +95,7 @@ impl Session {
             ServerEvent::FunctionCall { call_id, name, arguments } => {
                 self.function_call(now, call_id, name, arguments)
             }
+            ServerEvent::PlayoutStarted { .. } if self.adrift.is_some() => self.hush(),
             ServerEvent::PlayoutStarted { .. } => {
                 self.spoke = true;
                 self.unmute();
@@ -133,7 +138,7 @@ impl Session {
     fn caller_ended(&mut self, now: Instant) {
         let at_ms = self.ms(now);
         self.tell(CallEvent::SpeechStopped { at_ms });
-        if self.floor.caller_ended() {
+        if self.floor.caller_ended(now) {
             self.actions.push_back(Action::Resume);
             if let Some(item) = self.turn.take().filter(|_| self.coughs.len() < MAX_COUGHS) {
                 self.coughs.push(item);
@@ -172,10 +177,7 @@ impl Session {
 
     /// It was no cough: she stops, and the server, which leaves that to us here, is told.
     pub(super) fn confirmed(&mut self, now: Instant) {
-        if self.replies.making().is_some() {
-            self.send(ClientEvent::ResponseCancel);
-        }
-        self.send(ClientEvent::OutputAudioClear);
+        self.hush();
         match self.floor.cut(now, true) {
             Some(cut_off) => self.interrupt(now, cut_off),
             None => self.actions.push_back(Action::Resume),

@@ -9,7 +9,7 @@ use crate::openai::wire::{Aside, ServerEvent};
 const SUMMARISE: &str = "Summarise the conversation so far for a colleague who takes it over now: who the caller is, what they want, \
      what was agreed, what is still open, names, numbers and dates exactly. At most 200 words. Write in the language of the \
      conversation.";
-const GO_ON: &str = "The line was interrupted for a moment. Apologise in a few words and go on exactly where the conversation was.";
+pub(super) const GO_ON: &str = "The line was interrupted for a moment. Apologise in a few words and go on exactly where the conversation was.";
 
 impl Session {
     /// The session is gone: another one is asked for, and the caller hears that it takes a moment if he waits for a reply.

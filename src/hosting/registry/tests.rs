@@ -43,6 +43,7 @@ impl Line for Fake {
 
     fn returned(&self, _dialed: Dialed) {}
 
+    fn reopening(&self) {}
     fn machine_detected(&self, _beep: bool) {}
 
     fn snapshot(&self) -> Snapshot {

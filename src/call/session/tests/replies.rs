@@ -16,10 +16,27 @@ fn a_recorded_greeting_plays_at_once_and_the_model_knows_of_it() {
     let recorded_greeting = Some("Hello, this is ARIA.".to_owned());
     let mut play = Play::with(Manner { recorded_greeting, ..Manner::default() });
     assert_eq!(play.at(5, Input::MediaStarted), [Action::Play(Clip::Greeting)]);
-    let told = Action::Send(ClientEvent::AssistantText { text: "Hello, this is ARIA.".into() });
-    assert_eq!(play.model(900, session_created()), [told], "and she does not greet again");
+    assert_eq!(play.model(900, session_created()), [], "she does not greet again");
+    let told = |text: &str| [Action::Send(ClientEvent::Opening { text: text.into() })];
+    let ended = |heard| {
+        let (heard, whole) = (Duration::from_millis(heard), Duration::from_millis(2_000));
+        Input::Media(MediaEvent::ClipEnded { clip: Some(Clip::Greeting), heard, whole })
+    };
+    assert_eq!(play.at(2_000, ended(2_000)), told("Hello, this is ARIA."));
+    assert_eq!(play.session.transcript().spoken().len(), 1, "another session will know of it");
+
+    let recorded_greeting = Some("Hello, this is ARIA.".to_owned());
+    let mut play = Play::with(Manner { recorded_greeting, ..Manner::default() }).ready();
     assert!(matches!(play.model(1_000, speech())[..], [Action::Interrupt { .. }]), "it can be interrupted");
+    assert_eq!(play.at(1_001, ended(900)), told("Hello, [interrupted by the caller]"));
     assert_eq!(play.until(1_500), []);
+
+    // Before the session is there nobody can be told.
+    let recorded_greeting = Some("Hello, this is ARIA.".to_owned());
+    let mut play = Play::with(Manner { recorded_greeting, ..Manner::default() });
+    play.at(5, Input::MediaStarted);
+    assert_eq!(play.at(2_005, ended(2_000)), []);
+    assert_eq!(play.model(3_000, session_created()), told("Hello, this is ARIA."));
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod effects;
 mod event;
 mod farewell;
 mod floor;
+mod hosted;
 mod keys;
 mod line;
 mod memory;
@@ -38,6 +39,7 @@ use crate::openai::wire::{Aside, ClientEvent, Usage};
 use adrift::Adrift;
 use farewell::{Farewell, Goal, Step};
 use floor::Floor;
+use hosted::Hosted;
 use keys::Keys;
 use playout::Playout;
 use quiet::{Break, Quiet};
@@ -87,6 +89,7 @@ pub struct Session {
     floor: Floor,
     playout: Playout,
     tools: Tools,
+    hosted: Hosted,
     farewell: Option<Farewell>,
     quiet: Quiet,
     keys: Keys,
@@ -137,6 +140,7 @@ impl Session {
             floor: Floor::new(manner.barge),
             playout: Playout::default(),
             tools: Tools::default(),
+            hosted: Hosted::default(),
             farewell: None,
             quiet: Quiet::new(manner.idle),
             keys: Keys::default(),
@@ -243,7 +247,7 @@ impl Session {
         let start = self.is_awaited().then(|| self.began + STREAM_START_TIMEOUT);
         let ready = self.answered_at.filter(|_| !self.ready).map(|at| at + SESSION_READY_TIMEOUT);
         let limit = self.farewell.is_none().then(|| self.began + self.manner.max_call);
-        let mute = self.replies.making_since().filter(|_| !self.spoke).map(|at| at + MUTE);
+        let mute = self.mute_since().map(|at| at + MUTE);
         let text = self.turn_ended.map(|at| at + TEXT_WAIT);
         [
             start,
@@ -323,7 +327,7 @@ impl Session {
         if self.quiet.overdue(now) && !self.replies.busy() {
             self.replies.want_turn(None);
         }
-        if !self.spoke && self.replies.making_since().is_some_and(|at| now >= at + MUTE) {
+        if self.mute_since().is_some_and(|at| now >= at + MUTE) {
             self.lose(now);
             return;
         }
@@ -357,6 +361,11 @@ impl Session {
     /// Whether the first stream has not come.
     fn is_awaited(&self) -> bool {
         !self.media && self.away.is_none() && self.adrift.is_none()
+    }
+
+    /// Since when a response is being made of which nothing is heard.
+    fn mute_since(&self) -> Option<Instant> {
+        self.hosted.due_since(self.replies.making_since().filter(|_| !self.spoke)?)
     }
 
     /// Whether a session is there that may speak to the caller.

@@ -20,6 +20,8 @@ pub enum How {
     Close,
     /// FIN toward the bridge alone; the other direction goes on.
     HalfClose,
+    /// RST on both sides, and nothing of the phone comes through any more.
+    Vanish,
 }
 
 /// One cut.
@@ -79,7 +81,7 @@ impl Cutter {
 
     /// The cuts made so far.
     pub fn made(&self) -> Vec<Made> {
-        self.made.lock().expect("nobody panics with it").clone()
+        lock(&self.made).clone()
     }
 }
 
@@ -98,12 +100,19 @@ async fn relay(
             Ok(_) => tokio::task::yield_now().await,
         }
     };
+    if lock(&made).iter().any(|made| made.cut.how == How::Vanish) {
+        return;
+    }
     let cut = if is_media { cuts.lock().expect("nobody panics with it").pop_front() } else { None };
     // Whichever side breaks, the other is told by the end of its socket.
     let _ = match cut {
         Some(cut) => relay_until(phone, bridge, cut, &made).await,
         None => relay_all(phone, bridge).await,
     };
+}
+
+fn lock(made: &Mutex<Vec<Made>>) -> std::sync::MutexGuard<'_, Vec<Made>> {
+    made.lock().expect("nobody panics with it")
 }
 
 async fn relay_all(mut phone: TcpStream, mut bridge: TcpStream) -> io::Result<()> {
@@ -125,7 +134,7 @@ async fn relay_until(
         (down_from, down_to)
     });
     let call_sid = forward(&mut up_from, &mut up_to, cut.after_bytes).await?;
-    let note = |at| made.lock().expect("nobody panics with it").push(Made { call_sid, at, cut });
+    let note = |at| lock(made).push(Made { call_sid, at, cut });
     if cut.how == How::HalfClose {
         note(Instant::now());
         up_to.shutdown().await?;
@@ -134,7 +143,7 @@ async fn relay_until(
         while up_from.read(&mut sink).await? > 0 {}
         return Ok(());
     }
-    if cut.how == How::Reset {
+    if cut.how != How::Close {
         up_from.as_ref().set_zero_linger()?;
         up_to.as_ref().set_zero_linger()?;
     }

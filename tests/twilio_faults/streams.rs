@@ -65,6 +65,29 @@ async fn fault_23_a_burst_does_not_delay_what_follows() {
     }
 }
 
+/// Twice as much as there is time for, for two seconds: it goes through as it comes, and what comes behind is on time.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_23_sound_twice_as_fast_as_real_time_does_not_pile_up() {
+    let host = Host::new().await;
+    let (mut stream, mut far, _) = Stream::of_call(&host).await;
+    let mut came = 0;
+    for i in 0..200u64 {
+        stream.sound(100 + 20 * i, 160).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        while far.model.pop().is_some() {
+            came += 1;
+        }
+    }
+    came += far.packets().await.len();
+    assert_eq!(came, 200, "nothing is lost");
+    stream.sound(4_100, 160).await;
+    let sent = Instant::now();
+    while far.model.pop().is_none() {
+        assert!(sent.elapsed() < Duration::from_millis(200));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// Killed at random bytes of a message, by FIN and by RST: the call hears of it within a second.
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_20_a_connection_that_breaks_is_noticed() {

@@ -56,6 +56,7 @@ impl Session {
             ServerEvent::CallerTranscriptFailed { .. } => self.turn_ended = None,
             ServerEvent::ReplyTranscriptDelta { item_id, delta } => {
                 self.spoke = true;
+                self.hosted.told();
                 self.said(&item_id, Speaker::Aria, &delta, at_ms)
             }
             ServerEvent::ReplyTranscript { item_id, transcript } => {
@@ -69,6 +70,7 @@ impl Session {
             }
             ServerEvent::ResponseCreated { response_id, aside } => {
                 self.spoke = false;
+                self.hosted.told();
                 self.quiet.answered();
                 if let Some(waiting) = &mut self.waiting {
                     waiting.latency.created_ms = since(waiting.stopped, now);
@@ -95,6 +97,8 @@ impl Session {
             ServerEvent::FunctionCall { call_id, name, arguments } => {
                 self.function_call(now, call_id, name, arguments)
             }
+            ServerEvent::HostedStarted => self.hosted.asked(),
+            ServerEvent::HostedEnded => self.hosted.answered(now),
             ServerEvent::PlayoutStarted { .. } if self.adrift.is_some() => self.hush(),
             ServerEvent::PlayoutStarted { .. } => {
                 self.spoke = true;
@@ -214,10 +218,14 @@ impl Session {
     }
 
     fn response_done(&mut self, now: Instant, status: ResponseStatus) {
+        let completed = status == ResponseStatus::Completed;
         let code = match status {
             ResponseStatus::Failed(code) => code,
             // Cut by the caller or by a limit: his turn, or what there is, is the answer.
             ResponseStatus::Completed | ResponseStatus::Cancelled | ResponseStatus::Incomplete => {
+                if self.hosted.take_untold() && completed {
+                    self.replies.want_turn(None);
+                }
                 return self.replies.succeeded();
             }
         };

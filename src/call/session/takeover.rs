@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Action, Session, memory};
+use super::{Action, Hosted, Session, memory};
 use crate::call::{CallEnd, CallEvent, Clip};
 use crate::openai::wire::{Aside, ServerEvent};
 
@@ -17,6 +17,7 @@ impl Session {
         let Some(ask) = self.renewal.lose(now) else { return self.end(now, CallEnd::ModelLost) };
         let mid = self.floor.broke_off(now);
         let owed = self.replies.reset();
+        self.hosted = Hosted::default();
         self.quiet.answered();
         self.waiting = None;
         self.turn_ended = None;

@@ -76,7 +76,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                     result
                 }
                 () = mark_due.as_mut(), if sent.unmarked > 0 => self.mark_frames(&mut sent).await,
-                () = until(self.voice.next()) => self.play(&mut sent).await,
+                () = until(self.voice.next()) => {
+                    let result = self.play(&mut sent).await;
+                    mark_due.as_mut().reset(Instant::now() + MARK_AFTER);
+                    result
+                }
                 _ = ping.tick() => self.ping().await,
                 () = self.pings.wanted() => self.ping().await,
             };

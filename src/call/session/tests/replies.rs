@@ -141,3 +141,24 @@ fn the_parts_of_a_wait_are_told() {
     let latency = Latency { created_ms: 100, sounding_ms: 600, sent_ms: 625 };
     assert_eq!(told.last(), Some(&CallEvent::Replied { at_ms: 4_600, latency }));
 }
+
+#[test]
+fn what_a_hosted_tool_answers_is_told_whether_the_server_goes_on_or_not() {
+    let mut play = Play::new().greeted();
+    play.model(3_000, created("r2"));
+    play.model(3_010, ServerEvent::HostedStarted);
+    assert_eq!(play.until(25_000), [], "it may take its time");
+    play.model(25_000, ServerEvent::HostedEnded);
+    assert_eq!(play.model(25_010, done("r2", ResponseStatus::Completed)), [CREATE]);
+    // The server was faster.
+    play.model(25_020, created("r3"));
+    let code = "conversation_already_has_active_response".to_owned();
+    play.model(25_030, ServerEvent::Error(ApiError { code, ..ApiError::default() }));
+    assert_eq!(play.model(25_100, done("r3", ResponseStatus::Completed)), [], "nothing is said twice");
+    // What is said in the same response needs no other.
+    play.model(26_000, created("r4"));
+    play.model(26_010, ServerEvent::HostedStarted);
+    play.model(26_020, ServerEvent::HostedEnded);
+    play.model(26_030, ServerEvent::ReplyTranscriptDelta { item_id: "i4".into(), delta: "At ten.".into() });
+    assert_eq!(play.model(26_040, done("r4", ResponseStatus::Completed)), []);
+}

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How a socket is cut.
@@ -20,7 +21,7 @@ pub enum How {
     Close,
     /// FIN toward the bridge alone; the other direction goes on.
     HalfClose,
-    /// RST on both sides, and nothing of the phone comes through any more.
+    /// RST on both sides, and no other connection of the phone's lives on or comes through any more.
     Vanish,
 }
 
@@ -65,10 +66,11 @@ impl Cutter {
         let address = listener.local_addr().expect("it is bound");
         let made: Arc<Mutex<Vec<Made>>> = Arc::default();
         let (cuts, book) = (Arc::new(Mutex::new(VecDeque::from(cuts))), Arc::clone(&made));
+        let gone = watch::Sender::new(false);
         let task = tokio::spawn(async move {
             let listener = TcpListener::from_std(listener).expect("it is not blocking");
             while let Ok((phone, _)) = listener.accept().await {
-                tokio::spawn(relay(phone, bridge, Arc::clone(&cuts), Arc::clone(&book)));
+                tokio::spawn(relay(phone, bridge, Arc::clone(&cuts), Arc::clone(&book), gone.clone()));
             }
         });
         Self { address, made, task }
@@ -90,6 +92,7 @@ async fn relay(
     bridge: SocketAddr,
     cuts: Arc<Mutex<VecDeque<Cut>>>,
     made: Arc<Mutex<Vec<Made>>>,
+    gone: watch::Sender<bool>,
 ) {
     let Ok(bridge) = TcpStream::connect(bridge).await else { return };
     let mut first = [0; 16];
@@ -100,15 +103,24 @@ async fn relay(
             Ok(_) => tokio::task::yield_now().await,
         }
     };
-    if lock(&made).iter().any(|made| made.cut.how == How::Vanish) {
-        return;
-    }
     let cut = if is_media { cuts.lock().expect("nobody panics with it").pop_front() } else { None };
     // Whichever side breaks, the other is told by the end of its socket.
-    let _ = match cut {
-        Some(cut) => relay_until(phone, bridge, cut, &made).await,
-        None => relay_all(phone, bridge).await,
+    let mut watched = gone.subscribe();
+    let relaying = async {
+        // Errors are how it ends.
+        let _ = match cut {
+            Some(cut) => relay_until(phone, bridge, cut, &made).await,
+            None => relay_all(phone, bridge).await,
+        };
+        if cut.is_some_and(|cut| cut.how == How::Vanish) {
+            gone.send_replace(true);
+        }
     };
+    tokio::select! {
+        () = relaying => {}
+        // The sender is here.
+        _ = watched.wait_for(|gone| *gone) => {}
+    }
 }
 
 fn lock(made: &Mutex<Vec<Made>>) -> std::sync::MutexGuard<'_, Vec<Made>> {
@@ -143,7 +155,7 @@ async fn relay_until(
         while up_from.read(&mut sink).await? > 0 {}
         return Ok(());
     }
-    if cut.how != How::Close {
+    if matches!(cut.how, How::Reset | How::Vanish) {
         up_from.as_ref().set_zero_linger()?;
         up_to.as_ref().set_zero_linger()?;
     }

@@ -35,7 +35,8 @@ fn cuts(number: usize, seed: u64) -> Vec<Cut> {
 
 /// Waits until `count` is at most `limit`; gives what it was last.
 async fn settles(limit: usize, count: impl Fn() -> usize) -> usize {
-    for _ in 0..300 {
+    // A connection of the phone that is kept alive for the next request counts up to the 5 s it may idle.
+    for _ in 0..1000 {
         if count() <= limit {
             break;
         }

@@ -114,7 +114,9 @@ async fn fault_36_silence_is_not_concealed() {
             held.assert_orderly();
             let sound = held.snapshot.as_ref().and_then(|s| s.sound).expect("the stream flowed");
             println!("{codec}, {what}: {sound:?}");
-            assert_eq!(sound.concealed_ms, 0, "{codec}, {what}: {}", held.evidence(what));
+            // That a stop is none is asserted to the millisecond where time is an argument (`pipeline`, the same row). Here a packet may come
+            // late because the machine is busy; a stop that is concealed makes 60 ms and more, three times a call.
+            assert!(sound.concealed_ms <= 40, "{codec}, {what}: {}", held.evidence(what));
         }
     }
 }

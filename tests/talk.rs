@@ -6,9 +6,17 @@ mod support;
 mod dispatch;
 #[path = "talk/farewell.rs"]
 mod farewell;
+#[path = "talk/greeting.rs"]
+mod greeting;
 #[path = "talk/keys.rs"]
 mod keys;
+#[path = "talk/policies.rs"]
+mod policies;
+#[path = "talk/quickness.rs"]
+mod quickness;
 #[path = "talk/renewal.rs"]
 mod renewal;
+#[path = "talk/transfer.rs"]
+mod transfer;
 #[path = "talk/truth.rs"]
 mod truth;

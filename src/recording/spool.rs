@@ -203,7 +203,7 @@ mod tests {
         assert!(SpoolFile::open(&path).unwrap().is_none());
         drop(file);
         assert_eq!(SpoolFile::open(&path).unwrap().unwrap().format, MediaFormat::default());
-        assert_eq!(left(&folder).unwrap(), [path.clone()]);
+        assert_eq!(left(&folder).unwrap(), std::slice::from_ref(&path));
         std::fs::write(&path, [7; 100]).unwrap();
         assert_eq!(SpoolFile::open(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
         std::fs::remove_dir_all(folder).unwrap();

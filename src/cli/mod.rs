@@ -101,6 +101,7 @@ impl From<anyhow::Error> for Failure {
 
 /// Parses the arguments and runs the command.
 pub fn run() -> ExitCode {
+    leave_no_core();
     let arguments = Arguments::parse();
     // Flamegraphs and `top -H` tell threads by their names.
     let started = AtomicUsize::new(0);
@@ -131,6 +132,16 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(failure),
     }
+}
+
+/// Memory holds keys and what callers say: when the process dies, none of it goes into a file. What a system keeps cores with on its own is
+/// handed the limit and minds it (core(5)).
+fn leave_no_core() {
+    let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel reads the rlimit that is pointed to, and keeps nothing of it.
+    let set = unsafe { libc::setrlimit(libc::RLIMIT_CORE, &limit) };
+    // To lower a limit is always allowed.
+    debug_assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
 }
 
 fn report(failure: Failure) -> ExitCode {

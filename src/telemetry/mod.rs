@@ -6,29 +6,44 @@ pub mod profile;
 use std::io::IsTerminal;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::layer::{Filter, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
-/// What the WebSocket layer may tell: below this it shows whole messages, and these hold tokens and what callers say.
-const WEBSOCKET: &str = "tungstenite=info";
-/// The same for the layer of MCP: it shows messages that it did not expect.
-const MCP: &str = "rmcp=error";
+/// Our own crates: they tell what they are asked for, and know what must not be told.
+const OURS: [&str; 5] = ["aria", "aria_bridge", "pipeline", "sim", "perf"];
+/// What anybody else may tell at most. Below this, libraries show what passes through them: headers with keys, whole messages, what callers
+/// say.
+const OTHERS: Level = Level::INFO;
+/// The layer of MCP shows messages that it did not expect even in its warnings.
+const MCP: (&str, Level) = ("rmcp", Level::ERROR);
 
-/// What is logged: by `RUST_LOG` or else `default`, but no message of a socket whatever they ask for.
-pub fn filter(default: &str) -> EnvFilter {
+/// What is logged: by `RUST_LOG` or else `default`, but nothing that passes through a library, whatever they ask for.
+pub fn filter<S>(default: &str) -> impl Filter<S> + use<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
     let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    [WEBSOCKET, MCP]
-        .into_iter()
-        .fold(asked, |asked, cap| asked.add_directive(cap.parse().expect("it is a directive")))
+    asked.and(filter_fn(|about| may_tell(about.target(), about.level())))
+}
+
+fn may_tell(target: &str, level: &Level) -> bool {
+    let origin = target.split("::").next().unwrap_or_default();
+    // The levels are ordered by how much they tell.
+    match origin {
+        ours if OURS.contains(&ours) => true,
+        mcp if mcp == MCP.0 => *level <= MCP.1,
+        _ => *level <= OTHERS,
+    }
 }
 
 /// Starts logging to stderr, filtered by `RUST_LOG` or else `default`. Later calls change nothing.
 pub fn log(default: &str) {
-    let colours = std::io::stderr().is_terminal();
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter(default))
-        .with_ansi(colours)
-        .with_writer(std::io::stderr)
-        .try_init();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal());
+    let lines = lines.with_writer(std::io::stderr).with_filter(filter(default));
+    let _ = tracing_subscriber::registry().with(lines).try_init();
 }
 
 /// Installs the recorder of all `metrics` macros. A process has one; later calls get a handle of their own that shows nothing.
@@ -37,4 +52,24 @@ pub fn metrics() -> PrometheusHandle {
     let handle = recorder.handle();
     let _ = ::metrics::set_global_recorder(recorder);
     handle
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_tells_little_whatever_it_is_asked_for() {
+        for (target, level, told) in [
+            ("aria_bridge::call::task", Level::TRACE, true),
+            ("hyper::proto::h1::io", Level::DEBUG, false),
+            ("tungstenite::protocol", Level::TRACE, false),
+            ("sqlx::query", Level::WARN, true),
+            ("rmcp::service", Level::WARN, false),
+            ("rmcp::service", Level::ERROR, true),
+            ("aria_bridges", Level::DEBUG, false),
+        ] {
+            assert_eq!(may_tell(target, &level), told, "{target} {level}");
+        }
+    }
 }

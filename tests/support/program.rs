@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use url::Url;
 
@@ -31,6 +32,7 @@ pub fn folder() -> PathBuf {
 pub struct Program {
     child: Child,
     pid: u32,
+    said: Arc<Mutex<String>>,
     /// Where it listens.
     pub url: Url,
 }
@@ -38,7 +40,26 @@ pub struct Program {
 impl Program {
     /// Starts it on a free port with this environment and nothing of ours.
     pub async fn serve(environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_aria"))
+        Self::start(environment, false).await
+    }
+
+    /// The same; what it writes is kept ([`Self::said`]).
+    pub async fn overheard(environment: &[(&str, &str)]) -> Self {
+        Self::start(environment, true).await
+    }
+
+    async fn start(environment: &[(&str, &str)], overheard: bool) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aria"));
+        // A machine that keeps the memory of what dies, as far as this one may be made so.
+        // SAFETY: between fork and exec this makes one system call, which reads what it is pointed to.
+        unsafe {
+            command.pre_exec(|| {
+                let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+                libc::setrlimit(libc::RLIMIT_CORE, &limit);
+                Ok(())
+            });
+        }
+        let mut child = command
             .arg("serve")
             .env_clear()
             .envs([("ARIA_LISTEN", "127.0.0.1:0"), ("ARIA_PUBLIC_URL", PUBLIC_URL), ("RUST_LOG", "error")])
@@ -48,9 +69,14 @@ impl Program {
             .current_dir(folder())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(if overheard { Stdio::piped() } else { Stdio::inherit() })
             .kill_on_drop(true)
             .spawn()
             .expect("cargo has built the program");
+        let said = Arc::<Mutex<String>>::default();
+        if let Some(stderr) = child.stderr.take() {
+            tokio::spawn(keep(BufReader::new(stderr), Arc::clone(&said)));
+        }
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let listening = async {
             while let Some(line) = lines.next_line().await.expect("its output is text") {
@@ -62,7 +88,20 @@ impl Program {
         };
         let url = tokio::time::timeout(START_LIMIT, listening).await.expect("it listens in time");
         let pid = child.id().expect("it runs");
-        Self { child, pid, url }
+        tokio::spawn(keep(lines.into_inner(), Arc::clone(&said)));
+        Self { child, pid, said, url }
+    }
+
+    /// What it has written after it began to listen, and to standard error before.
+    pub fn said(&self) -> String {
+        self.said.lock().expect("nobody panics with it").clone()
+    }
+
+    /// A soft limit as the system tells it, by its name there.
+    pub fn limit(&self, name: &str) -> String {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.pid)).expect("it runs");
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).expect("Linux tells it");
+        line.split_whitespace().next().expect("a value").to_owned()
     }
 
     /// Resident memory in kB.
@@ -115,5 +154,14 @@ impl Program {
     pub async fn ended(mut self) -> ExitStatus {
         let ended = tokio::time::timeout(STOP_LIMIT, self.child.wait()).await;
         ended.expect("it ends in time").expect("it is our child")
+    }
+}
+
+/// Reads on to the end, so that the pipe never fills.
+async fn keep(mut from: BufReader<impl AsyncRead + Unpin>, said: Arc<Mutex<String>>) {
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
+        said.lock().expect("nobody panics with it").push_str(&String::from_utf8_lossy(&line));
+        line.clear();
     }
 }

@@ -18,6 +18,8 @@ use futures_util::future::{BoxFuture, FutureExt};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use pipeline::{CallConfig, ModelCodec, ModelPort, Silent, Workers, WorkersConfig};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub const TOKEN: &str = "f00dfacef00dfacef00dfacef00dface";
 pub const ACCOUNT: &str = "AC00000000000000000000000000000001";
@@ -221,8 +223,10 @@ pub fn log() -> &'static Mutex<Vec<u8>> {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
         // All that an operator could ask for.
-        let log = tracing_subscriber::fmt().with_env_filter(aria_bridge::telemetry::filter("trace"));
-        log.with_writer(|| Sink).with_ansi(false).init();
+        let lines = tracing_subscriber::fmt::layer().with_writer(|| Sink).with_ansi(false);
+        tracing_subscriber::registry()
+            .with(lines.with_filter(aria_bridge::telemetry::filter("trace")))
+            .init();
     });
     &LOG
 }

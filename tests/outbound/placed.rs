@@ -101,7 +101,8 @@ async fn a_machine_is_left_a_message_after_its_beep() {
     );
     assert!(like >= 0.8, "{like:.3}");
     assert!(left <= Duration::from_secs(4), "{left:?}");
-    assert_eq!(report.ended.by, EndedBy::Rest, "{report:?}");
+    // Over REST, or by the document that follows the stream, whichever is sooner.
+    assert!(matches!(report.ended.by, EndedBy::Rest | EndedBy::Document), "{report:?}");
     assert!(
         rms(&recorded[..begun.max(0) as usize]) < LOUD,
         "nothing of the conversation is recorded before it"

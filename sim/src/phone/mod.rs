@@ -59,7 +59,7 @@ use url::Url;
 pub use answering::{Answering, Taker};
 pub use config::{Begin, CallPlan, DialOutcome, PhoneConfig};
 pub use faults::Faults;
-pub use report::{CallReport, EndedBy};
+pub use report::CallReport;
 pub use rest::RestRequest;
 pub use script::{Script, Step};
 pub use tap::Tap;

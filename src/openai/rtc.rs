@@ -4,6 +4,8 @@
 //! between the socket and the call's rings; events go to the call's task. The server plays its replies itself and knows what it has
 //! sent.
 
+mod media_time;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,6 +20,7 @@ use super::leg::{COMMAND_QUEUE, LegCommand, LegEvent, ModelBell};
 use super::peer::{Peer, PeerEvent, is_media};
 use super::received::Received;
 use super::sdp::Reach;
+use media_time::MediaTime;
 
 /// Largest datagram read: an Ethernet frame and some.
 const MAX_DATAGRAM: usize = 2048;
@@ -163,6 +166,7 @@ pub async fn run(
         peer: leg.peer,
         socket: leg.socket,
         port: None,
+        time: MediaTime::default(),
         waiting: Vec::new(),
         connected: leg.connected,
         open: false,
@@ -194,7 +198,10 @@ pub async fn run(
             biased;
             command = commands.recv() => match command {
                 Some(LegCommand::Text(text)) => leg.send_text(text),
-                Some(LegCommand::Audio(port)) => leg.port = Some(port),
+                Some(LegCommand::Audio(port)) => {
+                    leg.time.begin_stream();
+                    leg.port = Some(port);
+                }
                 // The server hears the caller as well, and stops by itself.
                 Some(LegCommand::Interrupt { .. }) => {}
                 Some(LegCommand::Close) | None => break,
@@ -221,6 +228,7 @@ struct Running {
     peer: Box<Peer>,
     socket: UdpSocket,
     port: Option<ModelPort>,
+    time: MediaTime,
     /// Events that came before the channel was open.
     waiting: Vec<String>,
     connected: bool,
@@ -277,8 +285,9 @@ impl Running {
     /// Sends what is there. The audio thread keeps the pace of a burst.
     fn send_audio(&mut self) {
         let Some(port) = self.port.as_mut().filter(|_| self.connected) else { return };
-        while let Some(packet) = port.pop() {
+        while let Some(mut packet) = port.pop() {
             let now = Instant::now();
+            packet.timestamp = self.time.of(&packet, now);
             if self.peer.send_audio(now, &packet).is_err() {
                 metrics::counter!("aria_model_audio_unsent_total").increment(1);
                 continue;

@@ -1,8 +1,9 @@
-//! One address before several models: a session goes to the model that its instructions name.
+//! One address before one or several models: a session goes to the model that its instructions name. It may be far away.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -26,6 +27,8 @@ struct Routes {
     /// Which model has granted which call.
     calls: Mutex<HashMap<String, usize>>,
     client: reqwest::Client,
+    /// How long each request is under way, there and back.
+    round_trip: Duration,
 }
 
 /// The address; ends when it is dropped.
@@ -41,13 +44,13 @@ impl Drop for Front {
 }
 
 impl Front {
-    /// Before models with these base URLs.
-    pub async fn start(base_urls: &[String]) -> Self {
+    /// Before models with these base URLs. A request to them is under way for `round_trip`.
+    pub async fn start(base_urls: &[String], round_trip: Duration) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let models = base_urls.iter().map(|url| url.trim_end_matches("/v1").to_owned()).collect();
         let client = reqwest::Client::builder().no_proxy().build().expect("a plain client");
-        let routes = Arc::new(Routes { models, calls: Mutex::default(), client });
+        let routes = Arc::new(Routes { models, calls: Mutex::default(), client, round_trip });
         let router = Router::new().fallback(pass).with_state(routes);
         let task = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
         Self { address, task }
@@ -60,6 +63,7 @@ impl Front {
 }
 
 async fn pass(State(routes): State<Arc<Routes>>, request: Request) -> Response {
+    tokio::time::sleep(routes.round_trip).await;
     let (mut head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
         return StatusCode::BAD_REQUEST.into_response();

@@ -54,6 +54,8 @@ pub struct Blueprint {
     pub outbound: CallPlan,
     /// Who takes them.
     pub answering: Answering,
+    /// How far the models are over HTTP, there and back. Their own networks say how far they are over UDP.
+    pub round_trip: Duration,
 }
 
 impl Default for Blueprint {
@@ -70,6 +72,7 @@ impl Default for Blueprint {
             file: String::new(),
             outbound: CallPlan::default(),
             answering: Answering::default(),
+            round_trip: Duration::ZERO,
         }
     }
 }
@@ -137,9 +140,11 @@ impl House {
             .map(|(model, seed)| ModelConfig { seed: model.seed.wrapping_mul(1_000) + seed, ..model.clone() })
             .map(|model| ModelServer::start(model).expect("a simulated model"))
             .collect();
-        let front = match models.len() {
-            1 => None,
-            _ => Some(Front::start(&models.iter().map(ModelServer::base_url).collect::<Vec<_>>()).await),
+        let front = if models.len() == 1 && plan.round_trip.is_zero() {
+            None
+        } else {
+            let urls: Vec<_> = models.iter().map(ModelServer::base_url).collect();
+            Some(Front::start(&urls, plan.round_trip).await)
         };
         let base_url = front.as_ref().map_or_else(|| models[0].base_url(), Front::base_url);
         let desk = Desk::start(plan.desk.clone()).expect("a simulated desk");

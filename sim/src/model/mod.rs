@@ -16,8 +16,9 @@
 //! - [`Drill`] puts a measurement in the place of the conversation.
 //! - [`SessionRecord`] tells what a session saw, [`ModelServer::watch`] while it does.
 //!
-//! Not simulated: sideband sessions, drills and bad networks over a WebSocket, SIP, MCP tools, transcription and translation sessions, speech recognition (the
-//! script says what was heard), `semantic_vad` beyond a pause whose length depends on `eagerness`.
+//! Not simulated: sideband sessions, drills and bad networks over a WebSocket, SIP, what a hosted MCP server answers, transcription and
+//! translation sessions, speech recognition (the script says what was heard), `semantic_vad` beyond a pause whose length depends on
+//! `eagerness`.
 //!
 //! ```no_run
 //! let server = sim::model::ModelServer::start(sim::model::ModelConfig::default())?;

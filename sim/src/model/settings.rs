@@ -279,6 +279,17 @@ impl Settings {
         self.value["audio"]["input"]["transcription"].is_object()
     }
 
+    /// The label of the MCP server that the session lets the model call this tool of.
+    pub(crate) fn hosts(&self, name: &str) -> Option<String> {
+        let tools = self.value["tools"].as_array();
+        let allows = |tool: &&Value| {
+            let allowed = tool["allowed_tools"].as_array();
+            tool["type"] == "mcp" && allowed.into_iter().flatten().any(|allowed| allowed == name)
+        };
+        let server = tools.into_iter().flatten().find(allows)?;
+        server["server_label"].as_str().map(str::to_owned)
+    }
+
     /// Whether the session has a function of this name.
     pub(crate) fn has_tool(&self, name: &str) -> bool {
         let tools = self.value["tools"].as_array();

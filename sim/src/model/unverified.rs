@@ -45,6 +45,8 @@ pub struct Unverified {
     pub no_common_codec: NoCommonCodec,
     /// Whether a bare `application/sdp` body is taken with a standard key, the session then being the default one.
     pub bare_offer_with_standard_key: bool,
+    /// Whether the server goes on by itself with another response once a hosted MCP tool has answered. The guide does not say.
+    pub hosted_continues: bool,
     /// How long after its `201` a call id is unknown to `/hangup` (the race seen on the sideband).
     pub call_id_unknown_for: Duration,
 }
@@ -133,6 +135,7 @@ impl Default for Unverified {
             silence_duration_ms: 200,
             no_common_codec: NoCommonCodec::Refuse,
             bare_offer_with_standard_key: false,
+            hosted_continues: false,
             call_id_unknown_for: Duration::ZERO,
         }
     }

@@ -77,7 +77,7 @@ pub(crate) struct Notes {
     pub(crate) dropped: usize,
     pub(crate) framing: Framing,
     twiml: Vec<String>,
-    webhooks: Vec<Exchange>,
+    pub(crate) webhooks: Vec<Exchange>,
 }
 
 /// A call that is going on.

@@ -136,6 +136,8 @@ pub struct DialOutcome {
     pub ringing: Duration,
     /// How long the two talk, if it is completed.
     pub talking: Duration,
+    /// Who answers hangs up once he has heard what it is about: the two are never joined.
+    pub declines: bool,
 }
 
 impl Default for DialOutcome {
@@ -144,6 +146,7 @@ impl Default for DialOutcome {
             status: "completed".into(),
             ringing: Duration::from_millis(500),
             talking: Duration::from_secs(1),
+            declines: false,
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct Faults {
     pub start_account_sid: Option<String>,
     /// `start.mediaFormat` and `start.tracks`, if not mu-law at 8 kHz and `inbound`.
     pub start_format: Option<(serde_json::Value, serde_json::Value)>,
-    /// What goes wrong while the stream is open.
+    /// What goes wrong while the call's first stream is open.
     pub stream: Vec<StreamFault>,
     /// No `stop` at the end.
     pub no_stop: bool,

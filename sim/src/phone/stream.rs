@@ -46,7 +46,9 @@ impl Call {
             self.violate(kind, detail);
         }
         let wait = self.set.dice.between(FIRST_MEDIA_MS.0, FIRST_MEDIA_MS.1).unsigned_abs();
-        let faults = self.set.plan.faults.stream.clone();
+        // What goes wrong goes wrong once.
+        let first = self.notes.stream_sids.len() == 1;
+        let faults = if first { self.set.plan.faults.stream.clone() } else { vec![] };
         let mut open = Open {
             uplink: Uplink::new(ids.clone(), &faults, self.set.dice.roll()),
             ids,

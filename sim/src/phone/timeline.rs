@@ -31,6 +31,8 @@ pub enum Moment {
     Verb(&'static str),
     /// Twilio spoke this text.
     Spoken(String),
+    /// Who answered a `<Dial>` heard this before the two were joined.
+    Told(String),
     /// The stream's socket was asked for.
     StreamConnecting,
     /// The socket was upgraded: time 0 of the stream.

@@ -7,10 +7,10 @@ use super::g711;
 use super::playback::FRAME;
 use super::report::{Ended, EndedBy};
 use super::timeline::Moment;
-use super::twiml::{self, Dial, Target, Verb};
+use super::twiml::{self, Target, Verb};
 use crate::speech;
 
-/// Speaking rate of the stand-in for Twilio's speech: about 15 characters a second, at least a second.
+/// Speaking rate of the stand-in for Twilio's speech: about 15 characters a second.
 const SAY_CHARACTERS_PER_S: u64 = 15;
 /// A recording longer than this is cut: nobody waits for more in a test.
 const MAX_PLAY: Duration = Duration::from_secs(120);
@@ -29,9 +29,9 @@ impl Call {
         self.set.diary.now(Moment::Verb(verb.name()));
         match verb {
             Verb::Say { text } => {
-                let seconds = (text.chars().count() as u64 / SAY_CHARACTERS_PER_S).max(1);
+                let time = spoken_in(&text);
                 self.set.diary.now(Moment::Spoken(text));
-                self.sound(stand_in(Duration::from_secs(seconds))).await
+                self.sound(stand_in(time)).await
             }
             Verb::Play { url } => self.play(url).await,
             Verb::Pause { seconds } => self.sound(silence(Duration::from_secs(seconds.into()))).await,
@@ -70,24 +70,8 @@ impl Call {
         }
     }
 
-    async fn dial(&mut self, dial: Dial) -> Next {
-        let outcome = self.set.plan.dial.clone();
-        let talking = if outcome.status == "completed" { outcome.talking } else { Duration::ZERO };
-        match self.sound(silence(outcome.ringing + talking)).await {
-            Next::On => {}
-            other => return other,
-        }
-        let Some(action) = dial.action else { return Next::On };
-        let mut params = self.set.identity.params("in-progress");
-        params.push(("DialCallStatus".into(), outcome.status));
-        params.push(("DialCallSid".into(), self.set.dice.sid("CA")));
-        params.push(("DialCallDuration".into(), talking.as_secs().to_string()));
-        params.push(("DialBridged".into(), (!talking.is_zero()).to_string()));
-        Next::Fetch(action, params)
-    }
-
     /// Lets the caller hear samples, at 8 kHz, to their end.
-    async fn sound(&mut self, samples: Vec<i16>) -> Next {
+    pub(super) async fn sound(&mut self, samples: Vec<i16>) -> Next {
         for chunk in samples.chunks(FRAME) {
             let mut frame = [0; FRAME];
             frame[..chunk.len()].copy_from_slice(chunk);
@@ -108,7 +92,12 @@ impl Call {
     }
 }
 
-fn silence(time: Duration) -> Vec<i16> {
+/// How long Twilio takes to say it, at least a second.
+pub(super) fn spoken_in(text: &str) -> Duration {
+    Duration::from_secs((text.chars().count() as u64 / SAY_CHARACTERS_PER_S).max(1))
+}
+
+pub(super) fn silence(time: Duration) -> Vec<i16> {
     vec![0; (time.as_millis() * 8) as usize]
 }
 

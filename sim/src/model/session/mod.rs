@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use self::respond::Response;
 use self::steps::Step;
 use super::config::Timing;
-use super::conversation::Conversation;
+use super::conversation::{Conversation, item};
 use super::faults::EventFaults;
 use super::ids::Ids;
 use super::output::OutputBuffer;
@@ -160,8 +160,27 @@ impl Session {
             let conversation = json!({"id": id, "object": "realtime.conversation"});
             self.send("conversation.created", json!({"conversation": conversation}));
         }
+        self.list_hosted();
         if let Some(audio_start_ms) = self.early_speech.take() {
             self.speech_started(audio_start_ms, now);
+        }
+    }
+
+    /// The tools of hosted MCP servers, as the service lists them once the session is there.
+    fn list_hosted(&mut self) {
+        let tools = self.settings.value()["tools"].as_array().cloned().unwrap_or_default();
+        for server in tools.iter().filter(|tool| tool["type"] == "mcp") {
+            let id = self.ids.of("mcpl");
+            self.send("mcp_list_tools.in_progress", json!({"item_id": id}));
+            let allowed = server["allowed_tools"].as_array().cloned().unwrap_or_default();
+            let listed: Vec<Value> = allowed
+                .iter()
+                .map(|name| json!({"name": name, "input_schema": {"type": "object"}}))
+                .collect();
+            let list = json!({"server_label": server["server_label"], "tools": listed});
+            let added = self.add_item(item(&id, "mcp_list_tools", "completed", list), 0, None);
+            debug_assert!(added.is_ok(), "an item at the end always finds its place");
+            self.send("mcp_list_tools.completed", json!({"item_id": id}));
         }
     }
 

@@ -29,6 +29,7 @@ pub(super) enum Part {
     Speech { item_id: String, spoken: Spoken },
     Text { item_id: String, text: String },
     Call { item_id: String, call_id: String, name: String, arguments: String },
+    Hosted { item_id: String, label: String, name: String, arguments: String },
 }
 
 /// A response in progress.
@@ -55,6 +56,8 @@ pub(super) struct Response {
 const MAX_RESPONSES: usize = 16;
 /// Characters of one delta of function-call arguments.
 const ARGUMENT_CHARS: usize = 12;
+/// How long a hosted server takes to answer.
+const HOSTED: Duration = Duration::from_millis(400);
 /// Time between deltas that are not bound to speech.
 const DELTA: Duration = Duration::from_millis(5);
 
@@ -142,7 +145,7 @@ impl Session {
                     (words, step)
                 }
                 Part::Text { text, .. } => (text.split_inclusive(' ').map(str::to_owned).collect(), DELTA),
-                Part::Call { arguments, .. } => {
+                Part::Call { arguments, .. } | Part::Hosted { arguments, .. } => {
                     let chars: Vec<char> = arguments.chars().collect();
                     (chars.chunks(ARGUMENT_CHARS).map(|c| c.iter().collect()).collect(), DELTA)
                 }
@@ -150,6 +153,10 @@ impl Session {
             for delta in deltas {
                 at += step;
                 self.schedule(at, Step::Delta { response: id(), part, delta });
+            }
+            if let Part::Hosted { .. } = value {
+                self.schedule(at, Step::Hosted { response: id(), part });
+                at += HOSTED;
             }
             self.schedule(at, Step::End { response: id(), part });
         }
@@ -189,9 +196,13 @@ impl Session {
         };
         let mut parts: Vec<Part> = turn.reply.clone().map(|line| say(self, line, "")).into_iter().collect();
         for tool in &turn.tools {
-            if self.settings.has_tool(&tool.name) {
+            let arguments = tool.arguments.to_string();
+            if let Some(label) = self.settings.hosts(&tool.name) {
+                let (item_id, name) = (self.ids.of("mcp"), tool.name.clone());
+                parts.push(Part::Hosted { item_id, label, name, arguments });
+                self.last_words = Some(self.next_turn);
+            } else if self.settings.has_tool(&tool.name) {
                 let (item_id, call_id) = (self.ids.of("item"), self.ids.of("call"));
-                let arguments = tool.arguments.to_string();
                 parts.push(Part::Call { item_id, call_id, name: tool.name.clone(), arguments });
                 self.last_words = Some(self.next_turn);
             } else {
@@ -241,6 +252,11 @@ impl Session {
         let value = self.response_value(&response, status, details, usage);
         self.send("response.done", json!({"response": value}));
         self.send_rate_limits(RateLimits::AfterDone);
+        let hosted = matches!(response.parts.last(), Some(Part::Hosted { .. })) && status == "completed";
+        if hosted && self.setup.unverified.hosted_continues {
+            let made = self.create_response(&json!({}), Cause::Client, now);
+            debug_assert!(made.is_ok(), "the only response is over");
+        }
     }
 
     fn response_value(&self, response: &Response, status: &str, details: Value, usage: Value) -> Value {

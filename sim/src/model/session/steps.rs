@@ -45,6 +45,11 @@ pub(super) enum Step {
         response: String,
         part: usize,
     },
+    /// A hosted server is being asked.
+    Hosted {
+        response: String,
+        part: usize,
+    },
     /// Frames of a part's sound, as one delta.
     Sound {
         response: String,
@@ -67,6 +72,7 @@ impl Step {
             Self::Begin { response, .. }
             | Self::Delta { response, .. }
             | Self::End { response, .. }
+            | Self::Hosted { response, .. }
             | Self::Sound { response, .. }
             | Self::Finish { response }
             | Self::Fail { response, .. } => Some(response),
@@ -74,6 +80,9 @@ impl Step {
         }
     }
 }
+
+/// What every hosted server answers: the service asks it beside the session, and the bridge sees no more of that than this.
+const HOSTED_OUTPUT: &str = r#"{"free":["10:00","16:00"]}"#;
 
 impl Session {
     pub(super) fn step(&mut self, step: Step, now: Duration) {
@@ -116,6 +125,7 @@ impl Session {
             Step::Delta { response, part, delta } => self.delta(&response, part, &delta),
             Step::End { response, part } => self.end(&response, part, "completed"),
             Step::Sound { response, part, frames } => self.speak(&response, part, frames),
+            Step::Hosted { response, part } => self.ask_hosted(&response, part),
             Step::Finish { response } => self.finish(&response, "completed", Value::Null, now),
             Step::Fail { response, code } => {
                 let error =
@@ -186,6 +196,18 @@ impl Session {
         self.send(kind, fields);
     }
 
+    /// The arguments are whole: the service asks the server itself.
+    fn ask_hosted(&mut self, id: &str, part: usize) {
+        let Some(index) = self.index(id) else { return };
+        let response = &self.responses[index];
+        let place =
+            json!({"response_id": id, "item_id": response.parts[part].item_id(), "output_index": part});
+        let mut whole = place.clone();
+        whole["arguments"] = response.so_far.clone().into();
+        self.send("response.mcp_call_arguments.done", whole);
+        self.send("response.mcp_call.in_progress", place);
+    }
+
     /// Closes an open part: its own `done`, the content part's, the item's.
     pub(super) fn end(&mut self, id: &str, part: usize, status: &str) {
         let Some(index) = self.index(id) else { return };
@@ -214,6 +236,9 @@ impl Session {
             "response.output_item.done",
             json!({"response_id": id, "output_index": part, "item": whole}),
         );
+        if let (Part::Hosted { .. }, "completed") = (&part_value, status) {
+            self.tool_output = Some(HOSTED_OUTPUT.to_owned());
+        }
         self.spoken(&part_value, status);
         if !in_conversation {
             return;
@@ -235,7 +260,10 @@ impl Session {
 impl Part {
     pub(super) fn item_id(&self) -> &str {
         match self {
-            Self::Speech { item_id, .. } | Self::Text { item_id, .. } | Self::Call { item_id, .. } => item_id,
+            Self::Speech { item_id, .. }
+            | Self::Text { item_id, .. }
+            | Self::Call { item_id, .. }
+            | Self::Hosted { item_id, .. } => item_id,
         }
     }
 
@@ -258,15 +286,25 @@ impl Part {
                 status,
                 json!({"call_id": call_id, "name": name, "arguments": so_far}),
             ),
+            Self::Hosted { item_id, label, name, .. } => {
+                let output = if status == "completed" { HOSTED_OUTPUT.into() } else { Value::Null };
+                item(
+                    item_id,
+                    "mcp_call",
+                    status,
+                    json!({"server_label": label, "name": name, "arguments": so_far, "output": output,
+                           "error": null, "approval_request_id": null}),
+                )
+            }
         }
     }
 
-    /// The part as content-part events show it; a call has none.
+    /// The part as content-part events show it; calls have none.
     fn content(&self, so_far: &str) -> Option<Value> {
         match self {
             Self::Speech { .. } => Some(json!({"type": "audio", "transcript": so_far})),
             Self::Text { .. } => Some(json!({"type": "text", "text": so_far})),
-            Self::Call { .. } => None,
+            Self::Call { .. } | Self::Hosted { .. } => None,
         }
     }
 
@@ -284,6 +322,9 @@ impl Part {
                 "response.function_call_arguments.delta",
                 json!({"item_id": item_id, "call_id": call_id, "delta": delta}),
             ),
+            Self::Hosted { item_id, .. } => {
+                ("response.mcp_call_arguments.delta", json!({"item_id": item_id, "delta": delta}))
+            }
         }
     }
 
@@ -298,6 +339,8 @@ impl Part {
                 "response.function_call_arguments.done",
                 json!({"call_id": call_id, "name": name, "arguments": so_far}),
             )],
+            // They come before the server is asked.
+            Self::Hosted { .. } => vec![("response.mcp_call.completed", json!({}))],
         }
     }
 }

@@ -58,6 +58,10 @@ pub struct Dial {
     pub numbers: Vec<String>,
     /// How long to let it ring, seconds.
     pub timeout_s: u32,
+    /// `url` of `<Number>`: the document that whoever answers hears before the two are joined.
+    pub first: Option<Target>,
+    /// `statusCallback` of `<Number>`, and the events that it wants to be told of.
+    pub status: Option<(Target, String)>,
 }
 
 /// `<Stream>` inside `<Connect>`.
@@ -134,16 +138,27 @@ pub(super) fn read(element: &Element, first: bool, warnings: &mut Vec<Warning>) 
         }
         "Reject" => Verb::Reject { busy: element.attribute("reason") == Some("busy") },
         "Redirect" => Verb::Redirect(Target { url: text, post: posts(element, "method") }),
-        "Dial" => Verb::Dial(dial(element, text)),
+        "Dial" => Verb::Dial(dial(element, text, warnings)),
         _ => return connect(element, warnings),
     })
 }
 
-fn dial(element: &Element, text: String) -> Dial {
+fn dial(element: &Element, text: String, warnings: &mut Vec<Warning>) -> Dial {
+    let number = element.children.iter().find(|child| child.name == "Number");
+    if let Some(number) = number {
+        let known =
+            ["url", "method", "statusCallback", "statusCallbackEvent", "statusCallbackMethod", "sendDigits"];
+        number.only_attributes(&known, warnings);
+    }
+    let first = number.and_then(|number| target(number, "url", "method"));
+    let status = number.and_then(|number| {
+        let events = number.attribute("statusCallbackEvent").unwrap_or("completed").to_owned();
+        Some((target(number, "statusCallback", "statusCallbackMethod")?, events))
+    });
     let nouns = element.children.iter().map(|c| c.text.trim().to_owned());
     let numbers = if element.children.is_empty() { vec![text] } else { nouns.collect() };
     let timeout_s = element.attribute("timeout").and_then(|t| t.parse().ok()).unwrap_or(30);
-    Dial { action: target(element, "action", "method"), numbers, timeout_s }
+    Dial { action: target(element, "action", "method"), numbers, timeout_s, first, status }
 }
 
 fn connect(element: &Element, warnings: &mut Vec<Warning>) -> Option<Verb> {

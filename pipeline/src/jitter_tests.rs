@@ -132,7 +132,7 @@ fn a_long_loss_is_concealed_then_silent() {
 }
 
 #[test]
-fn a_stop_in_silence_conceals_nothing() {
+fn fault_36_a_stop_in_silence_conceals_nothing() {
     let mut rig = Rig::settled(20);
     rig.voiced = false;
     assert_eq!(rig.play(2_000), [Pause(401)]);
@@ -280,7 +280,7 @@ fn what_cannot_be_audio_is_malformed() {
 }
 
 #[test]
-fn quiet_announced_by_dtx_is_no_loss() {
+fn fault_36_quiet_announced_by_dtx_is_no_loss() {
     let mut rig =
         Rig::with(JitterConfig { start_delay: Duration::from_millis(1), ..JitterConfig::default() });
     let mut send = |seq: u16, at: u64, payload: &[u8]| {

@@ -57,6 +57,8 @@ pub enum MediaCommand {
     Resume,
     /// Play a recording: mu-law at 8 kHz. It ends early where the model's own sound or a `clear` comes.
     Play {
+        /// Which; `None`: tones.
+        clip: Option<Clip>,
         /// The recording.
         sound: Arc<[u8]>,
     },
@@ -90,7 +92,14 @@ pub enum MediaEvent {
     /// The first frame of ARIA after a silence was written.
     VoiceOut,
     /// The recording was sent to its end, or gave way.
-    ClipEnded,
+    ClipEnded {
+        /// Which; `None`: tones.
+        clip: Option<Clip>,
+        /// How much of it the caller has heard by the time it ends.
+        heard: Duration,
+        /// How long it is.
+        whole: Duration,
+    },
     /// `clear` was written.
     Cleared {
         /// The generation it began.
@@ -110,6 +119,8 @@ pub enum MediaEvent {
     Closed {
         /// What ended it.
         why: MediaClosed,
+        /// Of a stream that was lost: up to where the model's sound was played; `None` if none of it was sent lately.
+        played: Option<Played>,
     },
 }
 
@@ -165,9 +176,6 @@ pub enum AttachError {
     /// The call is over.
     #[error("the call is over")]
     Ended,
-    /// Another stream is attached.
-    #[error("another stream is attached to this call")]
-    Busy,
     /// The stream's media format is not one we speak.
     #[error("unsupported media format")]
     Format,
@@ -181,6 +189,7 @@ pub(super) enum Request {
     Say(String),
     Transfer(Onward),
     Returned(Dialed),
+    Reopening,
     Machine { beep: bool },
     End(CallEnd),
 }
@@ -248,6 +257,11 @@ impl CallHandle {
             Dialed::Completed => self.end(CallEnd::Transferred),
             _ => self.ask(Request::Returned(dialed)),
         }
+    }
+
+    /// Twilio was told to open another stream. Until it does, the call is kept for a while.
+    pub fn reopening(&self) {
+        self.ask(Request::Reopening);
     }
 
     /// A machine answered our call. `beep`: it records now.

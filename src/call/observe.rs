@@ -150,6 +150,13 @@ pub enum CallEvent {
         /// How long nobody listened, ms.
         gap_ms: u64,
     },
+    /// Twilio's stream broke, and another one took its place.
+    StreamReturned {
+        /// ms since the webhook.
+        at_ms: u64,
+        /// How long there was none, ms.
+        gap_ms: u64,
+    },
     /// The call is over.
     Ended {
         /// Why.

@@ -33,14 +33,17 @@ pub enum Dialed {
     Busy,
     /// Nobody answered.
     NoAnswer,
+    /// Somebody answered and hung up before the two were connected.
+    Declined,
     /// It cannot be reached.
     Failed,
 }
 
 impl Dialed {
-    /// Reads Twilio's word; an unknown one is a failure.
-    pub fn of(status: &str) -> Self {
+    /// Reads Twilio's word; an unknown one is a failure. `joined`: the two were connected, as far as Twilio tells.
+    pub fn of(status: &str, joined: bool) -> Self {
         match status {
+            "completed" | "answered" if !joined => Self::Declined,
             "completed" | "answered" => Self::Completed,
             "busy" => Self::Busy,
             "no-answer" | "canceled" => Self::NoAnswer,
@@ -54,6 +57,7 @@ impl Dialed {
             Self::Completed => "they have talked",
             Self::Busy => "the line is busy",
             Self::NoAnswer => "nobody answers",
+            Self::Declined => "they cannot take the call",
             Self::Failed => "the number cannot be reached",
         }
     }

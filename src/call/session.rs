@@ -8,13 +8,16 @@
 //! tools     pending calls, fillers            playout   what of a reply was heard
 //! farewell  the end, once it has been heard   quiet     silence that lasts too long
 //! keys      the telephone's keypad            renewal   the next session, and memory: what it is told
+//! adrift    a stream that broke
 //! ```
 //! Every input first changes these parts; then `settle` looks at them together and does what is due.
 
+mod adrift;
 mod effects;
 mod event;
 mod farewell;
 mod floor;
+mod hosted;
 mod keys;
 mod line;
 mod memory;
@@ -33,8 +36,10 @@ use super::manner::{Barge, Manner};
 use super::transcript::Transcript;
 use super::{CallEnd, CallEvent, Clip, Latency, Progress};
 use crate::openai::wire::{Aside, ClientEvent, Usage};
+use adrift::Adrift;
 use farewell::{Farewell, Goal, Step};
 use floor::Floor;
+use hosted::Hosted;
 use keys::Keys;
 use playout::Playout;
 use quiet::{Break, Quiet};
@@ -42,6 +47,7 @@ use renewal::Renewal;
 use replies::Replies;
 use tools::Tools;
 
+pub use adrift::{REOPEN_GRACE, STREAM_GRACE};
 pub use event::{Action, Effect, Input};
 pub use playout::{ALLOWED, Unheard};
 pub use quiet::{MUTE, OVERDUE};
@@ -83,6 +89,7 @@ pub struct Session {
     floor: Floor,
     playout: Playout,
     tools: Tools,
+    hosted: Hosted,
     farewell: Option<Farewell>,
     quiet: Quiet,
     keys: Keys,
@@ -91,13 +98,15 @@ pub struct Session {
     ready: bool,
     media: bool,
     greeted: bool,
-    /// A recorded greeting was played that the model has not been told of.
-    untold: bool,
+    /// What the caller heard of a recorded greeting, of which the model has not been told.
+    untold: Option<String>,
     first_reply: bool,
     /// The recording that plays.
     clip: Option<Clip>,
     /// The caller is being put through since.
     away: Option<Instant>,
+    /// His stream broke.
+    adrift: Option<Adrift>,
     /// Why he is back.
     returned: Option<super::Dialed>,
     /// A machine listens. It is told the message once it records.
@@ -131,6 +140,7 @@ impl Session {
             floor: Floor::new(manner.barge),
             playout: Playout::default(),
             tools: Tools::default(),
+            hosted: Hosted::default(),
             farewell: None,
             quiet: Quiet::new(manner.idle),
             keys: Keys::default(),
@@ -139,10 +149,11 @@ impl Session {
             ready: false,
             media: false,
             greeted: false,
-            untold: false,
+            untold: None,
             first_reply: false,
             clip: None,
             away: None,
+            adrift: None,
             returned: None,
             machine: false,
             spoke: false,
@@ -216,6 +227,7 @@ impl Session {
             }
             Input::Transfer(onward) => self.leave_with(now, Goal::Onward(onward)),
             Input::Returned(dialed) => self.returned = Some(dialed),
+            Input::Reopening => self.stream_lost(now, REOPEN_GRACE),
             Input::Machine { beep } => self.machine_answers(now, beep),
             Input::End(reason) => self.end(now, reason),
         }
@@ -232,10 +244,10 @@ impl Session {
         if self.ended {
             return None;
         }
-        let start = (!self.media && self.away.is_none()).then(|| self.began + STREAM_START_TIMEOUT);
+        let start = self.is_awaited().then(|| self.began + STREAM_START_TIMEOUT);
         let ready = self.answered_at.filter(|_| !self.ready).map(|at| at + SESSION_READY_TIMEOUT);
         let limit = self.farewell.is_none().then(|| self.began + self.manner.max_call);
-        let mute = self.replies.making_since().filter(|_| !self.spoke).map(|at| at + MUTE);
+        let mute = self.mute_since().map(|at| at + MUTE);
         let text = self.turn_ended.map(|at| at + TEXT_WAIT);
         [
             start,
@@ -244,6 +256,7 @@ impl Session {
             mute,
             text,
             self.away.map(|at| at + AWAY_TIMEOUT),
+            self.adrift.map(|adrift| adrift.until),
             self.replies.poll_timeout(),
             self.floor.confirm_at(),
             self.floor.quiet_at(),
@@ -293,8 +306,10 @@ impl Session {
     }
 
     fn limits(&mut self, now: Instant) {
-        if !self.media && self.away.is_none() && now >= self.began + STREAM_START_TIMEOUT {
+        if self.is_awaited() && now >= self.began + STREAM_START_TIMEOUT {
             self.end(now, CallEnd::StreamNeverStarted);
+        } else if let Some(reason) = self.given_up(now) {
+            self.end(now, reason);
         } else if !self.ready && self.answered_at.is_some_and(|at| now >= at + SESSION_READY_TIMEOUT) {
             self.end(now, CallEnd::ModelUnreachable);
         } else if self.away.is_some_and(|at| now >= at + AWAY_TIMEOUT) {
@@ -312,7 +327,7 @@ impl Session {
         if self.quiet.overdue(now) && !self.replies.busy() {
             self.replies.want_turn(None);
         }
-        if !self.spoke && self.replies.making_since().is_some_and(|at| now >= at + MUTE) {
+        if self.mute_since().is_some_and(|at| now >= at + MUTE) {
             self.lose(now);
             return;
         }
@@ -341,6 +356,16 @@ impl Session {
         if let Some(event) = self.replies.next(now, !waits && self.clip.is_none(), self.sent + 1) {
             self.send(event);
         }
+    }
+
+    /// Whether the first stream has not come.
+    fn is_awaited(&self) -> bool {
+        !self.media && self.away.is_none() && self.adrift.is_none()
+    }
+
+    /// Since when a response is being made of which nothing is heard.
+    fn mute_since(&self) -> Option<Instant> {
+        self.hosted.due_since(self.replies.making_since().filter(|_| !self.spoke)?)
     }
 
     /// Whether a session is there that may speak to the caller.

@@ -17,8 +17,8 @@ use super::handle::{REQUEST_QUEUE, Request, Shared};
 use super::records::Recorder;
 use super::session::{Input, Session, Unheard};
 use super::{
-    AttachError, Attached, CallEnd, CallHandle, Delays, Inbound, Listening, MediaBell, MediaCommand,
-    MediaEvent, Snapshot, Sound, mask,
+    AttachError, Attached, CallEnd, CallHandle, Delays, Inbound, Listening, MediaBell, MediaClosed,
+    MediaCommand, MediaEvent, Played, Snapshot, Sound, mask,
 };
 use crate::config::{Agent, CodecChoice, Live, Settings};
 use crate::openai::connect::Client;
@@ -276,30 +276,43 @@ impl Call {
     }
 
     fn handle_media(&mut self, event: Option<MediaEvent>) {
-        let event = event.unwrap_or(MediaEvent::Closed { why: super::MediaClosed::Lost });
+        let now = Instant::now();
+        let event = event.unwrap_or(MediaEvent::Closed { why: MediaClosed::Lost, played: None });
         if matches!(event, MediaEvent::Closed { .. }) {
             self.media_events = None;
             self.media = None;
         }
-        let input = match event {
+        match event {
             MediaEvent::Cleared { after, played, .. } => {
-                let unheard = self.cut.take().and_then(|cut| match played {
-                    Some(played) => cut.unheard(played.source, played.whole),
-                    None => cut.unheard_at_all(),
-                });
-                let mut unheard = unheard.map(|(unheard, heard)| Unheard { unheard, heard });
-                if let Some(link) = self.link.as_ref().filter(|link| link.transport == Transport::WebSocket) {
-                    // There the leg tells the server what was heard; it only has to know.
-                    let heard = unheard.and_then(|unheard| unheard.heard);
-                    let heard_ms = heard.map(|heard| heard.as_millis() as u32);
-                    let _ = link.commands.try_send(LegCommand::Interrupt { heard_ms });
-                    unheard = unheard.map(|unheard| Unheard { unheard: Duration::ZERO, ..unheard });
-                }
-                Input::Cleared { after, unheard }
+                let unheard = self.cut.take().and_then(|cut| self.unheard(cut, played));
+                self.session.handle(now, Input::Cleared { after, unheard });
             }
-            event => Input::Media(event),
+            MediaEvent::Closed { why: MediaClosed::Lost, played } => {
+                // What it cuts off is known by now.
+                let place = self.link.as_ref().map(|link| link.received.place());
+                self.session.handle(now, Input::Media(event));
+                let unheard = place.and_then(|cut| self.unheard(cut, played));
+                self.session.handle(now, Input::Cleared { after: Duration::ZERO, unheard });
+            }
+            event => self.session.handle(now, Input::Media(event)),
+        }
+    }
+
+    /// What the caller has not heard of a reply that was cut off at `cut`, if what he heard last was `played`.
+    fn unheard(&self, cut: Place, played: Option<Played>) -> Option<Unheard> {
+        let unheard = match played {
+            Some(played) => cut.unheard(played.source, played.whole),
+            None => cut.unheard_at_all(),
         };
-        self.session.handle(Instant::now(), input);
+        let unheard = unheard.map(|(unheard, heard)| Unheard { unheard, heard });
+        let Some(link) = self.link.as_ref().filter(|link| link.transport == Transport::WebSocket) else {
+            return unheard;
+        };
+        // There the leg tells the server what was heard; it only has to know.
+        let heard = unheard.and_then(|unheard| unheard.heard);
+        let heard_ms = heard.map(|heard| heard.as_millis() as u32);
+        let _ = link.commands.try_send(LegCommand::Interrupt { heard_ms });
+        unheard.map(|unheard| Unheard { unheard: Duration::ZERO, ..unheard })
     }
 
     fn handle_request(&mut self, request: Option<Request>) {
@@ -315,6 +328,7 @@ impl Call {
             }
             Some(Request::Say(text)) => self.session.handle(now, Input::Say(text)),
             Some(Request::Transfer(onward)) => self.session.handle(now, Input::Transfer(onward)),
+            Some(Request::Reopening) => self.session.handle(now, Input::Reopening),
             Some(Request::Returned(dialed)) => self.session.handle(now, Input::Returned(dialed)),
             Some(Request::Machine { beep }) => self.session.handle(now, Input::Machine { beep }),
             Some(Request::End(reason)) => self.session.handle(now, Input::End(reason)),
@@ -325,7 +339,8 @@ impl Call {
 
     fn attach(&mut self, start: &Start) -> Result<Attached, AttachError> {
         if self.media_events.is_some() {
-            return Err(AttachError::Busy);
+            // A stream's token is given out once Twilio is done with the one before, whatever we have noticed of that.
+            self.handle_media(None);
         }
         let audio = &self.settings.audio;
         let config = CallConfig {

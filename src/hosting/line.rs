@@ -28,6 +28,8 @@ pub trait Line: Send + Sync + 'static {
     fn onward(&self) -> Option<Onward>;
     /// The attempt to put the caller through is over.
     fn returned(&self, dialed: Dialed);
+    /// Twilio was told to open another stream for it.
+    fn reopening(&self);
     /// A machine answered our call. `beep`: it records now.
     fn machine_detected(&self, beep: bool);
     /// How it stands.
@@ -67,6 +69,10 @@ impl Line for CallHandle {
 
     fn returned(&self, dialed: Dialed) {
         self.returned(dialed);
+    }
+
+    fn reopening(&self) {
+        self.reopening();
     }
 
     fn machine_detected(&self, beep: bool) {

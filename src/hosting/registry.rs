@@ -22,8 +22,8 @@ use crate::twilio::wire::Start;
 pub const REMEMBER_FOR: Duration = Duration::from_secs(3600);
 /// How many ended or refused calls are remembered. Beyond it the oldest is forgotten.
 pub const MAX_REMEMBERED: usize = 1000;
-/// New streams a call may get after its first one broke.
-pub const MAX_RECONNECTS: u32 = 1;
+/// New streams a call may get for ones that broke: what happens once an hour is mended, what happens again and again is not.
+pub const MAX_RECONNECTS: u32 = 5;
 
 /// A webhook, as far as it tells one call from another.
 #[derive(Debug, Clone, Copy)]

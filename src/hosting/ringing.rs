@@ -137,6 +137,8 @@ impl Line for Ringing {
 
     fn returned(&self, _dialed: Dialed) {}
 
+    fn reopening(&self) {}
+
     fn machine_detected(&self, _beep: bool) {}
 
     fn snapshot(&self) -> Snapshot {

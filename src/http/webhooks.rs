@@ -14,9 +14,9 @@ use crate::call::{CallEnd, Dialed, Direction, Inbound};
 use crate::hosting::registry::{Admitted, Arrival, Standing};
 use crate::twilio::twiml;
 
-/// When the stream has ended and the call not yet: how long to wait for its reason before deciding without one. Dead air for the
-/// caller, so it is short.
-const REASON_WAIT: Duration = Duration::from_millis(300);
+/// When the stream has ended and the call has not: how long to wait in case it is about to. Dead air for the caller, so it is short: a call
+/// that its stream ends has ended before Twilio sees the stream closed.
+const REASON_WAIT: Duration = Duration::from_millis(100);
 /// The same where we closed the stream: then the call is ending, and only its reason decides between an apology and silence.
 const REASON_WAIT_IF_CLOSED: Duration = Duration::from_secs(3);
 
@@ -91,7 +91,9 @@ pub(super) async fn inbound(State(app): State<Arc<App>>, hook: Webhook) -> Respo
 /// `POST /api/twilio/voice/after`: the stream has ended, or putting the caller through has. What now?
 pub(super) async fn after(State(app): State<Arc<App>>, hook: Webhook) -> Response {
     if let Some(status) = hook.form.get("DialCallStatus") {
-        return dialed(&app, &hook, Dialed::of(status));
+        // Who hangs up instead of talking has answered all the same.
+        let joined = hook.form.get("DialBridged") != Some("false");
+        return dialed(&app, &hook, Dialed::of(status, joined));
     }
     if is_final(hook.form.get("CallStatus")) {
         // The caller is gone; whatever we say is said to nobody.
@@ -119,6 +121,7 @@ pub(super) async fn after(State(app): State<Arc<App>>, hook: Webhook) -> Respons
                 // The stream broke under a call that is well.
                 if !closed_by_us && let Some(token) = app.registry.reconnect(&hook.call_sid, Instant::now()) {
                     tracing::warn!(call = %hook.call_sid, "the stream broke; opening another");
+                    line.reopening();
                     return answer("reconnect", twiml::connect(&app.public, &token));
                 }
                 line.end(CallEnd::StreamLost);
@@ -153,7 +156,7 @@ fn dialed(app: &App, hook: &Webhook, dialed: Dialed) -> Response {
     }
 }
 
-/// `POST /api/twilio/voice/summary`: the person to whom a caller is put through has answered, and hears what it is about.
+/// `POST /api/twilio/voice/summary`: the person to whom a caller is put through has answered, and hears what it is about. He may yet hang up.
 pub(super) async fn summary(State(app): State<Arc<App>>, hook: Webhook) -> Response {
     let parent = hook.form.get("ParentCallSid").and_then(|sid| app.registry.line(sid));
     let summary = parent.and_then(|line| line.onward()).and_then(|onward| onward.summary);
@@ -166,10 +169,11 @@ fn answer(outcome: &'static str, text: String) -> Response {
 }
 
 /// `POST /api/twilio/voice/status`: how a call stands. Callbacks come in any order and more than once; only a final one matters, and that
-/// a person has answered to whom a caller is put through.
+/// a person has answered to whom a caller is put through: then the two talk, unless the person has a summary to hear first.
 pub(super) async fn status(State(app): State<Arc<App>>, hook: Webhook) -> StatusCode {
     if let Some(line) = hook.form.get("ParentCallSid").and_then(|sid| app.registry.line(sid)) {
-        if hook.form.get("CallStatus") == Some("in-progress") && line.onward().is_some() {
+        let joined = line.onward().is_some_and(|onward| onward.summary.is_none());
+        if joined && hook.form.get("CallStatus") == Some("in-progress") {
             line.returned(Dialed::Completed);
         }
         return StatusCode::NO_CONTENT;

@@ -110,6 +110,10 @@ pub enum ServerEvent {
         /// JSON text, made by the model: not yet validated.
         arguments: String,
     },
+    /// `response.mcp_call.in_progress`: OpenAI asks an MCP server that is passed to the model.
+    HostedStarted,
+    /// `response.mcp_call.completed` or `failed`: it has answered, or has not.
+    HostedEnded,
     /// `response.done`: generation ended. The sound goes on until `output_audio_buffer.stopped`.
     ResponseDone {
         /// `resp_…`.
@@ -361,6 +365,8 @@ fn event(f: Fields) -> Option<ServerEvent> {
             name: f.name.unwrap_or_default(),
             arguments: f.arguments.unwrap_or_default(),
         },
+        "response.mcp_call.in_progress" => E::HostedStarted,
+        "response.mcp_call.completed" | "response.mcp_call.failed" => E::HostedEnded,
         "response.done" => response_done(f.response?)?,
         "output_audio_buffer.started" => E::PlayoutStarted { response_id: f.response_id.unwrap_or_default() },
         "output_audio_buffer.stopped" => E::PlayoutStopped { response_id: f.response_id.unwrap_or_default() },
@@ -405,6 +411,9 @@ const USED: &[&str] = &[
     "response.output_audio_transcript.delta",
     "response.output_audio_transcript.done",
     "response.function_call_arguments.done",
+    "response.mcp_call.completed",
+    "response.mcp_call.failed",
+    "response.mcp_call.in_progress",
     "response.done",
     "output_audio_buffer.started",
     "output_audio_buffer.stopped",
@@ -430,9 +439,6 @@ const IGNORED: &[&str] = &[
     "response.content_part.added",
     "response.content_part.done",
     "response.function_call_arguments.delta",
-    "response.mcp_call.completed",
-    "response.mcp_call.failed",
-    "response.mcp_call.in_progress",
     "response.mcp_call_arguments.delta",
     "response.mcp_call_arguments.done",
     "response.output_audio.delta",

@@ -197,6 +197,11 @@ impl FarEnd {
         self.late = (offset.saturating_sub(self.way_back.get().unwrap_or(offset)), now);
     }
 
+    /// When the caller's last frame was read; 0 before the first. While Twilio is there one comes every 20 ms, but for a muted line.
+    pub fn last_sign(&self) -> Nanos {
+        self.late.1
+    }
+
     /// How long, ns, an echo was held up that is read at `now`: as long as the caller's last frame less the beat it was sent before it. Of
     /// a caller who sends nothing nothing can be said.
     fn held_up(&self, now: Nanos) -> i64 {

@@ -133,6 +133,7 @@ impl Line for Call {
 
     fn returned(&self, _dialed: Dialed) {}
 
+    fn reopening(&self) {}
     fn machine_detected(&self, _beep: bool) {}
 
     fn snapshot(&self) -> Snapshot {

@@ -40,7 +40,7 @@ async fn fault_11_fifty_bad_payloads_are_dropped_and_one_more_is_refused() {
     assert_eq!(far.packets().await.len(), 1, "good ones are still taken");
     stream.media(2020, "*").await;
     assert_eq!(stream.close_code().await, Some(1008));
-    assert_eq!(far.event().await, Some(MediaEvent::Closed { why: MediaClosed::Refused }));
+    assert_eq!(far.event().await, Some(MediaEvent::Closed { why: MediaClosed::Refused, played: None }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +76,7 @@ async fn fault_12_odd_json_is_ignored_or_refused() {
         let (mut stream, mut far, _) = Stream::of_call(&host).await;
         stream.send_text(text.to_owned()).await;
         assert_eq!(stream.close_code().await, Some(1008), "{:?}", &text[..text.len().min(60)]);
-        assert_eq!(far.event().await, Some(MediaEvent::Closed { why: MediaClosed::Refused }));
+        assert_eq!(far.event().await, Some(MediaEvent::Closed { why: MediaClosed::Refused, played: None }));
     }
 }
 
@@ -101,7 +101,7 @@ async fn fault_13_messages_above_64_kib_are_refused() {
     assert_eq!(far.packets().await.len(), 1, "64 KiB is allowed");
     stream.send_text(padded(64 * 1024 + 1)).await;
     assert_eq!(stream.close_code().await, Some(1009));
-    assert_eq!(far.event().await, Some(MediaEvent::Closed { why: MediaClosed::Refused }));
+    assert_eq!(far.event().await, Some(MediaEvent::Closed { why: MediaClosed::Refused, played: None }));
 
     // In fragments, each of which is small enough.
     let mut tcp = raw_stream(&host).await;

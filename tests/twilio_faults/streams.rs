@@ -35,7 +35,7 @@ async fn fault_18_a_peer_that_does_not_read_is_given_up() {
         let _ = stream.ws.get_mut().write_all(&frame(0x81, message.as_bytes())).await;
         sequence += 1;
         match far.events.try_recv() {
-            Ok(MediaEvent::Closed { why }) => break why,
+            Ok(MediaEvent::Closed { why, .. }) => break why,
             _ if begun.elapsed() > Duration::from_secs(30) => panic!("never given up"),
             _ => {}
         }
@@ -65,6 +65,29 @@ async fn fault_23_a_burst_does_not_delay_what_follows() {
     }
 }
 
+/// Twice as much as there is time for, for two seconds: it goes through as it comes, and what comes behind is on time.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_23_sound_twice_as_fast_as_real_time_does_not_pile_up() {
+    let host = Host::new().await;
+    let (mut stream, mut far, _) = Stream::of_call(&host).await;
+    let mut came = 0;
+    for i in 0..200u64 {
+        stream.sound(100 + 20 * i, 160).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        while far.model.pop().is_some() {
+            came += 1;
+        }
+    }
+    came += far.packets().await.len();
+    assert_eq!(came, 200, "nothing is lost");
+    stream.sound(4_100, 160).await;
+    let sent = Instant::now();
+    while far.model.pop().is_none() {
+        assert!(sent.elapsed() < Duration::from_millis(200));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// Killed at random bytes of a message, by FIN and by RST: the call hears of it within a second.
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_20_a_connection_that_breaks_is_noticed() {
@@ -86,7 +109,7 @@ async fn fault_20_a_connection_that_breaks_is_noticed() {
             drop(stream);
             assert_eq!(
                 far.event().await,
-                Some(MediaEvent::Closed { why: MediaClosed::Lost }),
+                Some(MediaEvent::Closed { why: MediaClosed::Lost, played: None }),
                 "{cut} {reset}"
             );
             assert!(broken.elapsed() < Duration::from_secs(1));
@@ -103,7 +126,7 @@ async fn fault_21_a_silently_dead_socket_is_freed_within_twenty_seconds() {
     // Neither read nor written any more, and not closed.
     assert_eq!(far.event().await, Some(MediaEvent::Stalled));
     assert!((4..8).contains(&silent.elapsed().as_secs()), "{:?}", silent.elapsed());
-    assert_eq!(far.event().await, Some(MediaEvent::Closed { why: MediaClosed::Lost }));
+    assert_eq!(far.event().await, Some(MediaEvent::Closed { why: MediaClosed::Lost, played: None }));
     assert!((14..20).contains(&silent.elapsed().as_secs()), "{:?}", silent.elapsed());
     drop(stream);
 }

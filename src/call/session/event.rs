@@ -59,6 +59,8 @@ pub enum Input {
     Transfer(Onward),
     /// Putting the caller through came to nothing: his stream is coming back.
     Returned(Dialed),
+    /// Twilio, asked about a stream that is gone, is told to open another.
+    Reopening,
     /// It is a machine that answered our call. `beep`: it records now.
     Machine {
         /// Whether the tone has been heard.
@@ -102,6 +104,11 @@ pub enum Action {
         generation: u32,
         /// When the reason arrived.
         since: Instant,
+    },
+    /// Nothing of the model's may sound on a new stream until [`Action::OpenDownlink`].
+    Mute {
+        /// Of the frames that may sound then.
+        generation: u32,
     },
     /// The next reply may sound.
     OpenDownlink,

@@ -59,18 +59,23 @@ impl Floor {
     }
 
     /// The caller stopped. Whether it was a cough in her pause: she may go on.
-    pub fn caller_ended(&mut self) -> bool {
+    pub fn caller_ended(&mut self, now: Instant) -> bool {
         self.caller = false;
-        self.held.take().is_some()
+        self.resume(now)
+    }
+
+    /// Her pause is over. Whether there was one; what was kept back sounds later by its length.
+    fn resume(&mut self, now: Instant) -> bool {
+        let Some(since) = self.held.take() else { return false };
+        if let Some(Speaking::Until(over)) = &mut self.speaking {
+            *over += now.saturating_duration_since(since);
+        }
+        true
     }
 
     /// Whether her pause has been long enough: it was no cough.
     pub fn confirms(&mut self, now: Instant) -> bool {
-        let confirmed = self.confirm_at().is_some_and(|at| now >= at);
-        if confirmed {
-            self.held = None;
-        }
-        confirmed
+        self.confirm_at().is_some_and(|at| now >= at) && self.resume(now)
     }
 
     /// When [`Self::confirms`] wants to be asked.
@@ -101,6 +106,11 @@ impl Floor {
     /// The next reply may sound. Whether it was not allowed before.
     pub fn open(&mut self) -> bool {
         std::mem::take(&mut self.muted)
+    }
+
+    /// Whether nothing may sound until [`Self::open`].
+    pub fn is_muted(&self) -> bool {
+        self.muted
     }
 
     /// A reply begins to sound.
@@ -143,7 +153,7 @@ impl Floor {
 
     /// Lets the time pass: what was sent has sounded.
     pub fn settle(&mut self, now: Instant) {
-        if !self.is_sounding(now) {
+        if self.held.is_none() && !self.is_sounding(now) {
             self.speaking = None;
         }
     }

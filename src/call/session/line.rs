@@ -4,15 +4,27 @@ use std::time::{Duration, Instant};
 
 use super::farewell::Goal;
 use super::playout::Unheard;
-use super::{Action, Farewell, Session, keys};
+use super::{Action, Farewell, STREAM_GRACE, Session, keys};
 use crate::call::manner::Key;
-use crate::call::{CallEnd, CallEvent, Clip, MediaClosed, MediaEvent, Progress};
+use crate::call::{CallEnd, CallEvent, Clip, MediaClosed, MediaEvent, Progress, Speaker};
 use crate::openai::wire::ClientEvent;
+
+/// The item of a recorded greeting in the transcript: the model's own has an id that only it knows.
+const GREETING: &str = "greeting";
 
 impl Session {
     pub(super) fn media_started(&mut self, now: Instant) {
         self.media = true;
-        self.progress(now, Progress::MediaStarted);
+        if self.away.is_none() && self.adrift.is_none() {
+            self.progress(now, Progress::MediaStarted);
+        }
+        if self.floor.is_muted() {
+            // Its rings are new, and open.
+            self.actions.push_back(Action::Mute { generation: self.floor.generation() });
+        }
+        if let Some(adrift) = self.adrift.take() {
+            self.stream_returned(now, adrift);
+        }
         if self.away.take().is_some() {
             let why = self.returned.take().map_or("it did not work", |dialed| dialed.words());
             let text = format!("Putting the caller through failed: {why}. The caller is with you again.");
@@ -21,22 +33,27 @@ impl Session {
         }
         if !self.greeted && self.manner.recorded_greeting.is_some() && !self.machine {
             self.greeted = true;
-            self.untold = true;
             self.clip = Some(Clip::Greeting);
             self.actions.push_back(Action::Play(Clip::Greeting));
         }
-        self.greet();
+        self.greet(now);
     }
 
-    /// Asks for the first response, or tells the model that a recording has been its greeting.
-    pub(super) fn greet(&mut self) {
+    /// Asks for the first response, or tells the model what of a recording was heard in its place.
+    pub(super) fn greet(&mut self, now: Instant) {
         if !self.ready || !self.media {
             return;
         }
-        if std::mem::take(&mut self.untold)
-            && let Some(text) = self.manner.recorded_greeting.clone()
-        {
-            self.send(ClientEvent::AssistantText { text });
+        if let Some(text) = self.untold.take() {
+            let at_ms = self.ms(now);
+            self.transcript.finish(GREETING, Speaker::Aria, &text, at_ms);
+            self.tell(CallEvent::Transcript {
+                item_id: GREETING.into(),
+                speaker: Speaker::Aria,
+                text: text.clone(),
+                done: true,
+            });
+            self.send(ClientEvent::Opening { text });
         }
         if std::mem::replace(&mut self.greeted, true) || self.machine {
             return;
@@ -51,14 +68,11 @@ impl Session {
             // We let the stream go to put the caller through; it is about the next one that we shall hear.
             MediaEvent::Stop | MediaEvent::Closed { .. } if self.away.is_some() => {}
             MediaEvent::Stop => self.end(now, CallEnd::CallerHungUp),
-            MediaEvent::Closed { why } => self.end(
-                now,
-                match why {
-                    MediaClosed::Orderly => CallEnd::CallerHungUp,
-                    MediaClosed::Lost => CallEnd::StreamLost,
-                    MediaClosed::Refused => CallEnd::StreamRefused,
-                },
-            ),
+            MediaEvent::Closed { why: MediaClosed::Lost, .. } => self.stream_lost(now, STREAM_GRACE),
+            MediaEvent::Closed { why: MediaClosed::Refused, .. } => self.end(now, CallEnd::StreamRefused),
+            // What is left of a stream whose successor is awaited.
+            MediaEvent::Closed { .. } if self.adrift.is_some() => {}
+            MediaEvent::Closed { why: MediaClosed::Orderly, .. } => self.end(now, CallEnd::CallerHungUp),
             MediaEvent::VoiceOut => {
                 if !std::mem::replace(&mut self.first_reply, true) {
                     self.progress(now, Progress::FirstReply);
@@ -71,7 +85,7 @@ impl Session {
                     farewell.played(&name);
                 }
             }
-            MediaEvent::ClipEnded => self.clip = None,
+            MediaEvent::ClipEnded { clip, heard, whole } => self.clip_ended(now, clip, heard, whole),
             MediaEvent::Cleared { .. } | MediaEvent::Stalled | MediaEvent::Rtt(_) => {}
         }
     }
@@ -84,6 +98,19 @@ impl Session {
             let at_ms = self.ms(at);
             let heard_ms = unheard.and_then(|unheard| unheard.heard).map(|heard| heard.as_millis() as u64);
             self.tell(CallEvent::Interrupted { at_ms, clear_us: after.as_micros() as u64, heard_ms });
+        }
+    }
+
+    /// A recording is over. Of the greeting the model is told what was heard: it is to know what it has said.
+    fn clip_ended(&mut self, now: Instant, clip: Option<Clip>, heard: Duration, whole: Duration) {
+        if self.clip == clip {
+            self.clip = None;
+        }
+        if clip == Some(Clip::Greeting)
+            && let Some(text) = &self.manner.recorded_greeting
+        {
+            self.untold = Some(words_heard(text, heard, whole));
+            self.greet(now);
         }
     }
 
@@ -132,5 +159,34 @@ impl Session {
             None if self.farewell.is_none() => self.end(now, CallEnd::Voicemail),
             None => {}
         }
+    }
+}
+
+/// The words of a recording of which so much was heard: as many as fit into that share of it, in the form in which turns that were cut off
+/// are told to a model (`memory`).
+fn words_heard(text: &str, heard: Duration, whole: Duration) -> String {
+    if heard >= whole {
+        return text.to_owned();
+    }
+    let share = heard.as_secs_f64() / whole.as_secs_f64();
+    let end = (text.chars().count() as f64 * share) as usize;
+    let end = text.char_indices().nth(end).map_or(text.len(), |(at, _)| at);
+    // A word that was begun was not said.
+    let said = text[..end].rfind(char::is_whitespace).map_or("", |at| text[..at].trim_end());
+    format!("{said} [interrupted by the caller]").trim_start().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_recording_the_words_that_were_heard_are_told() {
+        let of =
+            |heard| words_heard("Hello, this is ARIA.", Duration::from_millis(heard), Duration::from_secs(2));
+        assert_eq!(of(2_000), "Hello, this is ARIA.");
+        assert_eq!(of(1_500), "Hello, this is [interrupted by the caller]");
+        assert_eq!(of(300), "[interrupted by the caller]");
+        assert_eq!(of(0), "[interrupted by the caller]");
     }
 }

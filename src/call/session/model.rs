@@ -39,7 +39,7 @@ impl Session {
                 if self.machine {
                     self.send(ClientEvent::StopListening);
                 }
-                self.greet();
+                self.greet(now);
             }
             ServerEvent::SpeechStarted { item_id, .. } => self.caller_began(now, item_id),
             ServerEvent::SpeechStopped { .. } => self.caller_ended(now),
@@ -56,6 +56,7 @@ impl Session {
             ServerEvent::CallerTranscriptFailed { .. } => self.turn_ended = None,
             ServerEvent::ReplyTranscriptDelta { item_id, delta } => {
                 self.spoke = true;
+                self.hosted.told();
                 self.said(&item_id, Speaker::Aria, &delta, at_ms)
             }
             ServerEvent::ReplyTranscript { item_id, transcript } => {
@@ -69,12 +70,17 @@ impl Session {
             }
             ServerEvent::ResponseCreated { response_id, aside } => {
                 self.spoke = false;
+                self.hosted.told();
                 self.quiet.answered();
                 if let Some(waiting) = &mut self.waiting {
                     waiting.latency.created_ms = since(waiting.stopped, now);
                 }
                 self.replies.created(response_id, aside, now);
-                if aside != Some(Aside::Summary) {
+                if self.adrift.is_some() && aside.is_none() {
+                    // Nobody would hear it.
+                    self.cut_short = true;
+                    self.hush();
+                } else if aside != Some(Aside::Summary) {
                     self.unmute();
                 }
             }
@@ -91,6 +97,9 @@ impl Session {
             ServerEvent::FunctionCall { call_id, name, arguments } => {
                 self.function_call(now, call_id, name, arguments)
             }
+            ServerEvent::HostedStarted => self.hosted.asked(),
+            ServerEvent::HostedEnded => self.hosted.answered(now),
+            ServerEvent::PlayoutStarted { .. } if self.adrift.is_some() => self.hush(),
             ServerEvent::PlayoutStarted { .. } => {
                 self.spoke = true;
                 self.unmute();
@@ -133,7 +142,7 @@ impl Session {
     fn caller_ended(&mut self, now: Instant) {
         let at_ms = self.ms(now);
         self.tell(CallEvent::SpeechStopped { at_ms });
-        if self.floor.caller_ended() {
+        if self.floor.caller_ended(now) {
             self.actions.push_back(Action::Resume);
             if let Some(item) = self.turn.take().filter(|_| self.coughs.len() < MAX_COUGHS) {
                 self.coughs.push(item);
@@ -172,10 +181,7 @@ impl Session {
 
     /// It was no cough: she stops, and the server, which leaves that to us here, is told.
     pub(super) fn confirmed(&mut self, now: Instant) {
-        if self.replies.making().is_some() {
-            self.send(ClientEvent::ResponseCancel);
-        }
-        self.send(ClientEvent::OutputAudioClear);
+        self.hush();
         match self.floor.cut(now, true) {
             Some(cut_off) => self.interrupt(now, cut_off),
             None => self.actions.push_back(Action::Resume),
@@ -212,10 +218,14 @@ impl Session {
     }
 
     fn response_done(&mut self, now: Instant, status: ResponseStatus) {
+        let completed = status == ResponseStatus::Completed;
         let code = match status {
             ResponseStatus::Failed(code) => code,
             // Cut by the caller or by a limit: his turn, or what there is, is the answer.
             ResponseStatus::Completed | ResponseStatus::Cancelled | ResponseStatus::Incomplete => {
+                if self.hosted.take_untold() && completed {
+                    self.replies.want_turn(None);
+                }
                 return self.replies.succeeded();
             }
         };

@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use super::{Action, Session, memory};
+use super::{Action, Hosted, Session, memory};
 use crate::call::{CallEnd, CallEvent, Clip};
 use crate::openai::wire::{Aside, ServerEvent};
 
 const SUMMARISE: &str = "Summarise the conversation so far for a colleague who takes it over now: who the caller is, what they want, \
      what was agreed, what is still open, names, numbers and dates exactly. At most 200 words. Write in the language of the \
      conversation.";
-const GO_ON: &str = "The line was interrupted for a moment. Apologise in a few words and go on exactly where the conversation was.";
+pub(super) const GO_ON: &str = "The line was interrupted for a moment. Apologise in a few words and go on exactly where the conversation was.";
 
 impl Session {
     /// The session is gone: another one is asked for, and the caller hears that it takes a moment if he waits for a reply.
@@ -17,6 +17,7 @@ impl Session {
         let Some(ask) = self.renewal.lose(now) else { return self.end(now, CallEnd::ModelLost) };
         let mid = self.floor.broke_off(now);
         let owed = self.replies.reset();
+        self.hosted = Hosted::default();
         self.quiet.answered();
         self.waiting = None;
         self.turn_ended = None;

@@ -49,14 +49,17 @@ impl Call {
                     self.cut = self.link.as_ref().map(|link| link.received.place());
                     self.command(Command::Flush { generation });
                 }
+                Action::Mute { generation } => self.command(Command::Flush { generation }),
                 Action::OpenDownlink => self.command(Command::OpenDownlink),
                 Action::Hold => self.media(MediaCommand::Hold),
                 Action::Resume => self.media(MediaCommand::Resume),
                 Action::Play(which) => {
-                    let sound = self.recording(which);
-                    self.media(MediaCommand::Play { sound });
+                    let (clip, sound) = (Some(which), self.recording(which));
+                    self.media(MediaCommand::Play { clip, sound });
                 }
-                Action::PressKeys(keys) => self.media(MediaCommand::Play { sound: clip::tones(&keys) }),
+                Action::PressKeys(keys) => {
+                    self.media(MediaCommand::Play { clip: None, sound: clip::tones(&keys) });
+                }
                 Action::Mark(name) => self.media(MediaCommand::Mark { name }),
                 Action::Listen(on) => self.listening.set(on),
                 Action::RunTool { call_id, name, arguments } => self.run_tool(call_id, name, arguments),

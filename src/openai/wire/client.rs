@@ -72,6 +72,11 @@ pub enum ClientEvent {
         /// What she said.
         text: String,
     },
+    /// The same before everything else in the conversation: what a recording has said while the session came up.
+    Opening {
+        /// What was heard of it.
+        text: String,
+    },
     /// `conversation.item.create` with a message that neither side said.
     SystemText {
         /// The message.
@@ -114,6 +119,11 @@ impl ClientEvent {
             }
             Self::UserText { text } => message("user", "input_text", text),
             Self::AssistantText { text } => message("assistant", "output_text", text),
+            Self::Opening { text } => {
+                let mut event = message("assistant", "output_text", text);
+                event["previous_item_id"] = "root".into();
+                event
+            }
             Self::SystemText { text } => message("system", "input_text", text),
             Self::Truncate { item_id, audio_end_ms } => json!({
                 "type": "conversation.item.truncate",

@@ -62,7 +62,7 @@ fn a_target_is_a_name_on_the_list() {
 }
 
 #[test]
-fn no_number_of_any_country_is_reached_by_writing_it() {
+fn fault_43_no_number_of_any_country_is_reached_by_writing_it() {
     let (desk, text) = (transfer(&[("sales", SALES)]), message());
     for code in COUNTRY_CODES {
         let number = format!("+{code}{}", &"5551230001"[..(14 - code.len()).min(10)]);

@@ -174,7 +174,7 @@ fn clear_leaves_the_frame_that_sounds_and_old_marks_say_nothing() {
 }
 
 #[test]
-fn only_marks_of_ours_are_taken_and_only_once_and_in_turn() {
+fn fault_24_only_marks_of_ours_are_taken_and_only_once_and_in_turn() {
     let mut far = far_end();
     far.pinged(ms(0), at(900));
     far.frame(FRAME, at(1000));
@@ -192,7 +192,7 @@ fn only_marks_of_ours_are_taken_and_only_once_and_in_turn() {
 }
 
 #[test]
-fn ten_thousand_marks_without_echo_stay_bounded() {
+fn fault_24_ten_thousand_marks_without_echo_stay_bounded() {
     let mut far = far_end();
     let lost: usize = (0..10_000).map(|i| far.mark(i.to_string(), at(1000))).sum();
     assert_eq!((far.marks.len(), lost), (MAX_WAITING, 10_000 - MAX_WAITING));
@@ -236,7 +236,7 @@ fn after_stalls_either_way_it_is_true_again_with_the_next_echo() {
 }
 
 #[test]
-fn lost_and_forged_marks_cost_no_more_than_what_they_would_have_told() {
+fn fault_24_lost_and_forged_marks_cost_no_more_than_what_they_would_have_told() {
     for seed in 200..210 {
         let script = Script { seed, lost_marks: 0.5, ..Script::default() };
         assert_true(&script, &format!("seed {seed}, half the marks lost"));

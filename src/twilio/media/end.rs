@@ -89,7 +89,6 @@ impl StreamEnd {
             Self::Unclaimed(ClaimError::Token(TokenError::Expired)) => "token_expired",
             Self::Unclaimed(ClaimError::Token(TokenError::OtherCall)) => "token_of_other_call",
             Self::Unclaimed(ClaimError::Ended) | Self::Unattached(AttachError::Ended) => "call_over",
-            Self::Unattached(AttachError::Busy) => "call_has_stream",
             Self::Unattached(AttachError::Format) => "wrong_format",
             Self::Unattached(AttachError::Full) => "no_worker",
         }
@@ -119,7 +118,6 @@ impl StreamEnd {
             Self::WrongFormat | Self::Unattached(AttachError::Format) => (1008, "unsupported media format"),
             // Which part was wrong is nothing a forger should learn.
             Self::NoToken | Self::Unclaimed(_) => (1008, "not authorised"),
-            Self::Unattached(AttachError::Busy) => (1008, "call has a stream"),
             Self::Unattached(AttachError::Full) => (1013, "no room"),
         })
     }

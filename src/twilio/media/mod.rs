@@ -98,7 +98,7 @@ where
     tracing::info!(call = %start.call_sid, stream = %start.stream_sid, "media stream started");
     let (mut sink, mut source) = ws.split();
     let (port, far_end) = (Mutex::new(attached.port), Mutex::new(FarEnd::new(format.rate)));
-    let pings = Pings::default();
+    let (pings, mut sources) = (Pings::default(), Sources::default());
     let events = attached.events;
     let reader = Reader {
         stream: &mut source,
@@ -125,7 +125,7 @@ where
         written: &attached.written,
         ahead: &attached.ahead,
         format,
-        sources: Sources::default(),
+        sources: &mut sources,
         voice: Voice::default(),
         out: Outgoing::new(&start.stream_sid),
     };
@@ -136,8 +136,12 @@ where
     tracing::info!(call = %start.call_sid, stream = %start.stream_sid, outcome = end.as_str(), "media stream ended");
     let by_us = matches!(end, StreamEnd::ClosedByCall { .. } | StreamEnd::CallEnded);
     registry.stream_closed(&start.call_sid, &start.stream_sid, by_us);
+    let why = end.why();
+    // Nothing that was sent after Twilio's last sign was played.
+    let last_sign = |far_end: &mut FarEnd| far_end.clear(far_end.last_sign());
+    let played = (why == MediaClosed::Lost).then(|| sources.at(last_sign(&mut lock(&far_end)))).flatten();
     // The last event must arrive; nobody waits for this socket any more.
-    let _ = tokio::time::timeout(TELL_TIMEOUT, events.send(MediaEvent::Closed { why: end.why() })).await;
+    let _ = tokio::time::timeout(TELL_TIMEOUT, events.send(MediaEvent::Closed { why, played })).await;
     (sink.reunite(source).expect("both halves are of this stream"), end)
 }
 

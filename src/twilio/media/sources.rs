@@ -39,6 +39,11 @@ impl Sources {
         }
     }
 
+    /// Samples of the stream that were sent.
+    pub fn total(&self) -> u64 {
+        self.sent
+    }
+
     /// What waits is gone.
     pub fn clear(&mut self) {
         self.frames.clear();

@@ -7,6 +7,8 @@ use std::time::Duration;
 use pipeline::MediaFrame;
 use tokio::time::Instant;
 
+use crate::call::Clip;
+
 /// Sound kept back at most, frames: 4 s. Longer pauses are no pauses for a cough; the oldest goes.
 const MAX_HELD: usize = 200;
 /// A frame of a recording, mu-law bytes.
@@ -17,9 +19,12 @@ const BEAT: Duration = Duration::from_millis(20);
 /// No frame for so long: what follows is a new beginning.
 const SILENCE: Duration = Duration::from_millis(200);
 
-struct Playing {
-    sound: Arc<[u8]>,
-    at: usize,
+/// A recording that plays.
+pub(super) struct Playing {
+    pub clip: Option<Clip>,
+    pub sound: Arc<[u8]>,
+    /// How much of it was sent, bytes.
+    pub at: usize,
     next: Instant,
 }
 
@@ -53,28 +58,36 @@ impl Voice {
         full
     }
 
-    /// What was kept back.
-    pub fn resume(&mut self) -> VecDeque<MediaFrame> {
+    /// What was kept back. A recording goes on as well.
+    pub fn resume(&mut self, now: Instant) -> VecDeque<MediaFrame> {
+        if let Some(playing) = &mut self.playing {
+            playing.next = playing.next.max(now);
+        }
         self.held.take().unwrap_or_default()
     }
 
-    /// Begins a recording. Whether another one gives way to it.
-    pub fn play(&mut self, sound: Arc<[u8]>, now: Instant) -> bool {
-        self.playing.replace(Playing { sound, at: 0, next: now }).is_some()
+    /// Begins a recording. The one that gives way to it.
+    pub fn play(&mut self, clip: Option<Clip>, sound: Arc<[u8]>, now: Instant) -> Option<Playing> {
+        self.playing.replace(Playing { clip, sound, at: 0, next: now })
     }
 
-    /// Ends the recording. Whether there was one.
-    pub fn stop(&mut self) -> bool {
-        self.playing.take().is_some()
+    /// Whether a recording plays.
+    pub fn plays(&self) -> bool {
+        self.playing.is_some()
     }
 
-    /// When the next piece of the recording is due.
+    /// Ends the recording.
+    pub fn stop(&mut self) -> Option<Playing> {
+        self.playing.take()
+    }
+
+    /// When the next piece of the recording is due: not while her voice is kept back.
     pub fn next(&self) -> Option<Instant> {
-        self.playing.as_ref().map(|playing| playing.next)
+        self.playing.as_ref().filter(|_| self.held.is_none()).map(|playing| playing.next)
     }
 
-    /// The piece of the recording that is due, and whether it is the last.
-    pub fn piece(&mut self) -> Option<([u8; CLIP_FRAME], bool)> {
+    /// The piece of the recording that is due, and the recording if that was the last of it.
+    pub fn piece(&mut self) -> Option<([u8; CLIP_FRAME], Option<Playing>)> {
         let playing = self.playing.as_mut()?;
         let mut frame = [0xff; CLIP_FRAME];
         let rest = &playing.sound[playing.at..];
@@ -85,11 +98,8 @@ impl Voice {
         if playing.at > CLIP_FRAME * (CLIP_LEAD.as_millis() / BEAT.as_millis()) as usize {
             playing.next += BEAT;
         }
-        let last = playing.at >= playing.sound.len();
-        if last {
-            self.playing = None;
-        }
-        Some((frame, last))
+        let over = self.playing.take_if(|playing| playing.at >= playing.sound.len());
+        Some((frame, over))
     }
 
     /// A frame goes out. Whether it is the first after a silence.

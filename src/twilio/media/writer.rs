@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::SinkExt;
 use futures_util::stream::SplitSink;
-use pipeline::{AgeHistogram, MediaFormat, MediaFrame, MediaPort, Nanos};
+use pipeline::{AgeHistogram, MediaFormat, MediaFrame, MediaPort, Nanos, SampleRate};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until, timeout};
@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::late;
 use super::pings::Pings;
 use super::sources::Sources;
-use super::voice::Voice;
+use super::voice::{Playing, Voice};
 use super::{StreamEnd, dropped, lock};
 use crate::call::{MediaBell, MediaCommand, MediaEvent};
 use crate::twilio::far_end::FarEnd;
@@ -44,7 +44,7 @@ pub(super) struct Writer<'a, S> {
     pub written: &'a AgeHistogram,
     pub ahead: &'a AgeHistogram,
     pub format: MediaFormat,
-    pub sources: Sources,
+    pub sources: &'a mut Sources,
     pub voice: Voice,
     pub out: Outgoing,
 }
@@ -76,7 +76,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                     result
                 }
                 () = mark_due.as_mut(), if sent.unmarked > 0 => self.mark_frames(&mut sent).await,
-                () = until(self.voice.next()) => self.play(&mut sent).await,
+                () = until(self.voice.next()) => {
+                    let result = self.play(&mut sent).await;
+                    mark_due.as_mut().reset(Instant::now() + MARK_AFTER);
+                    result
+                }
                 _ = ping.tick() => self.ping().await,
                 () = self.pings.wanted() => self.ping().await,
             };
@@ -124,13 +128,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
             dropped("late_for_caller");
             return Ok(());
         }
-        if self.voice.next().is_some() {
+        if self.voice.plays() {
             if late::is_silent(frame.payload(), self.format.encoding) {
                 // The recording sounds; silence would only push it apart.
                 return Ok(());
             }
-            self.voice.stop();
-            self.tell(MediaEvent::ClipEnded);
+            let gave_way = self.voice.stop();
+            self.clip_ended(gave_way, 0);
         }
         let text = self.out.media(frame.payload());
         self.write(Message::Text(text)).await?;
@@ -140,14 +144,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
 
     /// Sends the piece of the recording that is due.
     async fn play(&mut self, sent: &mut Sent) -> Result<(), StreamEnd> {
-        let Some((piece, last)) = self.voice.piece() else { return Ok(()) };
+        let Some((piece, over)) = self.voice.piece() else { return Ok(()) };
         let text = self.out.media(&piece);
         self.write(Message::Text(text)).await?;
         self.wrote(piece.len(), None, sent).await?;
-        if last {
-            self.tell(MediaEvent::ClipEnded);
-        }
+        self.clip_ended(over, 0);
         Ok(())
+    }
+
+    /// A recording is over, if there was one, and `unheard` samples of what was sent of it are not heard.
+    fn clip_ended(&self, over: Option<Playing>, unheard: u64) {
+        if let Some(Playing { clip, sound, at, .. }) = over {
+            // A byte a sample, as it is kept.
+            let time =
+                |bytes: u64| Duration::from_micros(bytes * 1_000_000 / u64::from(SampleRate::Hz8000.hz()));
+            let heard = time((at as u64).saturating_sub(unheard));
+            self.tell(MediaEvent::ClipEnded { clip, heard, whole: time(sound.len() as u64) });
+        }
     }
 
     /// So many bytes of sound were written.
@@ -176,12 +189,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                     samples
                 };
                 let played = self.sources.at(samples);
+                let unheard = self.sources.total().saturating_sub(samples);
                 self.sources.clear();
                 self.voice.clear();
                 self.tell(MediaEvent::Cleared { generation, after, played });
-                if self.voice.stop() {
-                    self.tell(MediaEvent::ClipEnded);
-                }
+                let cut = self.voice.stop();
+                self.clip_ended(cut, unheard);
                 if generation > sent.generation {
                     *sent = Sent { generation, ..Sent::default() };
                 }
@@ -193,16 +206,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
             }
             Some(MediaCommand::Resume) => {
                 // Twilio's queue grows by what was kept back; the audio thread takes it out again where nobody hears it.
-                for frame in self.voice.resume() {
+                for frame in self.voice.resume(Instant::now()) {
                     self.send(frame, sent, false).await?;
                 }
                 Ok(())
             }
-            Some(MediaCommand::Play { sound }) => {
+            Some(MediaCommand::Play { clip, sound }) => {
                 let playable = self.format == MediaFormat::default() && !sound.is_empty();
-                // The one before gives way.
-                if !playable || self.voice.play(sound, Instant::now()) {
-                    self.tell(MediaEvent::ClipEnded);
+                let now = Instant::now();
+                let gave_way = self.voice.play(clip, sound, now);
+                self.clip_ended(gave_way, 0);
+                if !playable {
+                    let not_begun = self.voice.stop();
+                    self.clip_ended(not_begun, 0);
                 }
                 Ok(())
             }

@@ -37,7 +37,7 @@ fn too_much_asked_of_the_model_is_waited_out_and_the_caller_hears_of_it() {
         let what = play.model(now + 10, failed(&format!("r{n}"), "rate_limit_exceeded"));
         if what.contains(&Action::Play(Clip::Wait)) {
             played += 1;
-            play.at(now + 20, Input::Media(MediaEvent::ClipEnded));
+            play.at(now + 20, clip_ended());
         }
         assert!(!what.iter().any(|a| matches!(a, Action::End(_))), "{n}: {what:?}");
         now += 4_900;

@@ -179,7 +179,7 @@ fn a_transfer_waits_to_be_announced_and_a_failed_one_comes_back() {
     play.model(4_000, stopped("r3"));
     play.until(4_500);
     assert_eq!(play.at(4_600, played("farewell0")), [Action::Onward(onward())]);
-    let closed = MediaEvent::Closed { why: crate::call::MediaClosed::Orderly };
+    let closed = MediaEvent::Closed { why: crate::call::MediaClosed::Orderly, played: None };
     assert_eq!(play.at(4_700, Input::Media(closed)), [], "we let the stream go ourselves");
     assert_eq!(play.until(30_000), [], "nobody talks to a caller who is not there");
     play.at(30_000, Input::Returned(Dialed::Busy));

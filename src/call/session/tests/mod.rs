@@ -1,5 +1,6 @@
 //! Conversations as lists of what happens and what is to be done about it.
 
+mod adrift;
 mod errors;
 mod interruptions;
 mod line;
@@ -130,6 +131,12 @@ pub(super) fn speech() -> ServerEvent {
 
 pub(super) fn speech_ends() -> ServerEvent {
     ServerEvent::SpeechStopped { item_id: "u".into() }
+}
+
+/// "One moment, please." was played to its end.
+pub(super) fn clip_ended() -> Input {
+    let whole = Duration::from_secs(1);
+    Input::Media(MediaEvent::ClipEnded { clip: Some(Clip::Wait), heard: whole, whole })
 }
 
 pub(super) fn tool(id: &str) -> ServerEvent {

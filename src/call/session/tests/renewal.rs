@@ -80,7 +80,7 @@ fn a_session_lost_in_mid_reply_is_replaced_at_once_and_the_reply_goes_on() {
     let switch = play.at(5_200, next(session_created()));
     assert!(matches!(&switch[..], [Action::Switch { generation: 1, .. }]), "{switch:?}");
     assert_eq!(play.at(5_201, Input::Switched), [], "the recording plays");
-    let on = play.at(6_300, Input::Media(MediaEvent::ClipEnded));
+    let on = play.at(6_300, clip_ended());
     assert!(
         matches!(&on[..], [Action::Send(ClientEvent::ResponseCreate { instructions: Some(_) })]),
         "{on:?}"
@@ -137,7 +137,7 @@ fn what_a_tool_answers_after_its_session_is_told_to_the_next() {
     let [Action::Switch { items, .. }] = &switch[..] else { panic!("{switch:?}") };
     assert!(items.contains(&ClientEvent::FunctionOutput { call_id: "c1".into(), output: "{}".into() }));
     play.at(3_201, Input::Switched);
-    play.at(3_202, Input::Media(MediaEvent::ClipEnded));
+    play.at(3_202, clip_ended());
     let late = play.at(3_300, tool_done("c2", None));
     assert!(
         matches!(&late[0], Action::Send(ClientEvent::SystemText { text }) if text.contains("lookup")),

@@ -16,10 +16,27 @@ fn a_recorded_greeting_plays_at_once_and_the_model_knows_of_it() {
     let recorded_greeting = Some("Hello, this is ARIA.".to_owned());
     let mut play = Play::with(Manner { recorded_greeting, ..Manner::default() });
     assert_eq!(play.at(5, Input::MediaStarted), [Action::Play(Clip::Greeting)]);
-    let told = Action::Send(ClientEvent::AssistantText { text: "Hello, this is ARIA.".into() });
-    assert_eq!(play.model(900, session_created()), [told], "and she does not greet again");
+    assert_eq!(play.model(900, session_created()), [], "she does not greet again");
+    let told = |text: &str| [Action::Send(ClientEvent::Opening { text: text.into() })];
+    let ended = |heard| {
+        let (heard, whole) = (Duration::from_millis(heard), Duration::from_millis(2_000));
+        Input::Media(MediaEvent::ClipEnded { clip: Some(Clip::Greeting), heard, whole })
+    };
+    assert_eq!(play.at(2_000, ended(2_000)), told("Hello, this is ARIA."));
+    assert_eq!(play.session.transcript().spoken().len(), 1, "another session will know of it");
+
+    let recorded_greeting = Some("Hello, this is ARIA.".to_owned());
+    let mut play = Play::with(Manner { recorded_greeting, ..Manner::default() }).ready();
     assert!(matches!(play.model(1_000, speech())[..], [Action::Interrupt { .. }]), "it can be interrupted");
+    assert_eq!(play.at(1_001, ended(900)), told("Hello, [interrupted by the caller]"));
     assert_eq!(play.until(1_500), []);
+
+    // Before the session is there nobody can be told.
+    let recorded_greeting = Some("Hello, this is ARIA.".to_owned());
+    let mut play = Play::with(Manner { recorded_greeting, ..Manner::default() });
+    play.at(5, Input::MediaStarted);
+    assert_eq!(play.at(2_005, ended(2_000)), []);
+    assert_eq!(play.model(3_000, session_created()), told("Hello, this is ARIA."));
 }
 
 #[test]
@@ -123,4 +140,25 @@ fn the_parts_of_a_wait_are_told() {
     let told = play.told(4_625, Input::Media(MediaEvent::VoiceOut));
     let latency = Latency { created_ms: 100, sounding_ms: 600, sent_ms: 625 };
     assert_eq!(told.last(), Some(&CallEvent::Replied { at_ms: 4_600, latency }));
+}
+
+#[test]
+fn what_a_hosted_tool_answers_is_told_whether_the_server_goes_on_or_not() {
+    let mut play = Play::new().greeted();
+    play.model(3_000, created("r2"));
+    play.model(3_010, ServerEvent::HostedStarted);
+    assert_eq!(play.until(25_000), [], "it may take its time");
+    play.model(25_000, ServerEvent::HostedEnded);
+    assert_eq!(play.model(25_010, done("r2", ResponseStatus::Completed)), [CREATE]);
+    // The server was faster.
+    play.model(25_020, created("r3"));
+    let code = "conversation_already_has_active_response".to_owned();
+    play.model(25_030, ServerEvent::Error(ApiError { code, ..ApiError::default() }));
+    assert_eq!(play.model(25_100, done("r3", ResponseStatus::Completed)), [], "nothing is said twice");
+    // What is said in the same response needs no other.
+    play.model(26_000, created("r4"));
+    play.model(26_010, ServerEvent::HostedStarted);
+    play.model(26_020, ServerEvent::HostedEnded);
+    play.model(26_030, ServerEvent::ReplyTranscriptDelta { item_id: "i4".into(), delta: "At ten.".into() });
+    assert_eq!(play.model(26_040, done("r4", ResponseStatus::Completed)), []);
 }

@@ -16,6 +16,8 @@ mod leaks;
 mod loss;
 #[path = "faults/path.rs"]
 mod path;
+#[path = "faults/resumed.rs"]
+mod resumed;
 #[path = "faults/setup.rs"]
 mod setup;
 #[path = "faults/stranger.rs"]

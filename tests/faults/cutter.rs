@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How a socket is cut.
@@ -20,6 +21,8 @@ pub enum How {
     Close,
     /// FIN toward the bridge alone; the other direction goes on.
     HalfClose,
+    /// RST on both sides, and no other connection of the phone's lives on or comes through any more.
+    Vanish,
 }
 
 /// One cut.
@@ -63,10 +66,11 @@ impl Cutter {
         let address = listener.local_addr().expect("it is bound");
         let made: Arc<Mutex<Vec<Made>>> = Arc::default();
         let (cuts, book) = (Arc::new(Mutex::new(VecDeque::from(cuts))), Arc::clone(&made));
+        let gone = watch::Sender::new(false);
         let task = tokio::spawn(async move {
             let listener = TcpListener::from_std(listener).expect("it is not blocking");
             while let Ok((phone, _)) = listener.accept().await {
-                tokio::spawn(relay(phone, bridge, Arc::clone(&cuts), Arc::clone(&book)));
+                tokio::spawn(relay(phone, bridge, Arc::clone(&cuts), Arc::clone(&book), gone.clone()));
             }
         });
         Self { address, made, task }
@@ -79,7 +83,7 @@ impl Cutter {
 
     /// The cuts made so far.
     pub fn made(&self) -> Vec<Made> {
-        self.made.lock().expect("nobody panics with it").clone()
+        lock(&self.made).clone()
     }
 }
 
@@ -88,6 +92,7 @@ async fn relay(
     bridge: SocketAddr,
     cuts: Arc<Mutex<VecDeque<Cut>>>,
     made: Arc<Mutex<Vec<Made>>>,
+    gone: watch::Sender<bool>,
 ) {
     let Ok(bridge) = TcpStream::connect(bridge).await else { return };
     let mut first = [0; 16];
@@ -100,10 +105,26 @@ async fn relay(
     };
     let cut = if is_media { cuts.lock().expect("nobody panics with it").pop_front() } else { None };
     // Whichever side breaks, the other is told by the end of its socket.
-    let _ = match cut {
-        Some(cut) => relay_until(phone, bridge, cut, &made).await,
-        None => relay_all(phone, bridge).await,
+    let mut watched = gone.subscribe();
+    let relaying = async {
+        // Errors are how it ends.
+        let _ = match cut {
+            Some(cut) => relay_until(phone, bridge, cut, &made).await,
+            None => relay_all(phone, bridge).await,
+        };
+        if cut.is_some_and(|cut| cut.how == How::Vanish) {
+            gone.send_replace(true);
+        }
     };
+    tokio::select! {
+        () = relaying => {}
+        // The sender is here.
+        _ = watched.wait_for(|gone| *gone) => {}
+    }
+}
+
+fn lock(made: &Mutex<Vec<Made>>) -> std::sync::MutexGuard<'_, Vec<Made>> {
+    made.lock().expect("nobody panics with it")
 }
 
 async fn relay_all(mut phone: TcpStream, mut bridge: TcpStream) -> io::Result<()> {
@@ -125,7 +146,7 @@ async fn relay_until(
         (down_from, down_to)
     });
     let call_sid = forward(&mut up_from, &mut up_to, cut.after_bytes).await?;
-    let note = |at| made.lock().expect("nobody panics with it").push(Made { call_sid, at, cut });
+    let note = |at| lock(made).push(Made { call_sid, at, cut });
     if cut.how == How::HalfClose {
         note(Instant::now());
         up_to.shutdown().await?;
@@ -134,7 +155,7 @@ async fn relay_until(
         while up_from.read(&mut sink).await? > 0 {}
         return Ok(());
     }
-    if cut.how == How::Reset {
+    if matches!(cut.how, How::Reset | How::Vanish) {
         up_from.as_ref().set_zero_linger()?;
         up_to.as_ref().set_zero_linger()?;
     }

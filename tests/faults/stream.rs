@@ -9,7 +9,6 @@ use sim::phone::faults::{Faults, StreamFault};
 use sim::phone::report::EndedBy;
 use sim::phone::{CallPlan, Moment};
 
-use super::verdict::ended;
 use crate::support::house::{Blueprint, House};
 use crate::support::lines::{self, LISTENING, caller, script};
 use crate::support::sound::{clip, exact_place, likeness};
@@ -46,17 +45,27 @@ async fn fault_21_a_half_open_stream_is_freed_within_20_s() {
     assert_eq!((house.registry.live(), house.models[0].active(), house.models[1].active()), (0, 0, 0));
 }
 
-/// Twilio gives the stream up with error 31924 and leaves the socket half-open: the callback is the only news of it.
+/// Twilio gives the stream up with error 31924, leaves the socket half-open and asks what to do: the callback and the question are the only
+/// news of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fault_21_a_stream_that_twilio_gave_up_is_freed_at_once() {
+async fn fault_21_a_stream_that_twilio_gave_up_is_followed_by_another_at_once() {
     let house = House::of(lines::model()).await;
-    let plan = faulty(LISTENING, vec![StreamFault::ProtocolError { at: ms(2_000) }]);
+    let plan = faulty(
+        "wait-speech\npause 3s\nsay thank-you\nwait-speech\nwait-silence 800ms\nhangup\n",
+        vec![StreamFault::ProtocolError { at: ms(2_000) }],
+    );
     let held = house.place(0, plan).await;
     let struck = held.report.when(|m| *m == Moment::Fault("protocol error")).expect("it was struck");
-    ended(&held, CallEnd::StreamLost, "31924");
-    assert!(held.released_after(struck) <= ms(1_000), "{:?}", held.released_after(struck));
-    let spoken = held.report.when(|m| matches!(m, Moment::Spoken(_))).expect("an apology");
-    assert!(spoken - struck <= ms(1_500), "{:?}", spoken - struck);
+    assert_eq!(
+        (held.end(), held.report.stream_sids.len()),
+        (Some(CallEnd::CallerHungUp), 2),
+        "{:?}",
+        held.report
+    );
+    let upgraded = held.report.times(|m| *m == Moment::StreamUpgraded);
+    println!("another stream {:?} after the one that was given up", upgraded[1] - struck);
+    assert!(upgraded[1] - struck <= ms(1_000), "{:?}", upgraded[1] - struck);
+    assert!(likeness(&held.report.heard, &clip("all-busy")) >= 0.8, "the conversation goes on");
 }
 
 /// Two words, from about 1.1 to 3.9 s and from 5.9 to 8.0 s of the stream.

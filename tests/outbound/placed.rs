@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use sim::phone::{Answering, Taker};
+use sim::phone::report::EndedBy;
+use sim::phone::{Answering, Moment, Taker};
 
 use super::admin::{ALLOWED, asked, ended, get, place, post, values};
 use crate::support::house::{Blueprint, House, number};
 use crate::support::lines;
-use crate::support::sound::{clip, likeness};
+use crate::support::sound::{LOUD, clip, exact_place, likeness, rms};
 
 fn blueprint(script: &str, taker: Taker, agent: &str) -> Blueprint {
     Blueprint {
@@ -84,6 +85,30 @@ async fn a_machine_is_left_a_message_after_its_beep() {
         logged.event["type"] == "response.create" && logged.event.to_string().contains("Please call us back")
     });
     assert!(said, "the model is told to say it");
+    // The machine records the whole message, and the call ends when it has.
+    let beep = report.when(|m| matches!(m, Moment::Callback { event, .. } if event == "machine_end_beep"));
+    let beep = beep.expect("the bridge is told of the beep");
+    let recorded = &report.heard[report.sample_at(beep)..];
+    let message = clip("not-understood");
+    let begun = exact_place(recorded, &message).expect("it is recorded");
+    let like = likeness(recorded, &message);
+    let left = Duration::from_millis(
+        (recorded.len() as i64 - begun as i64 - message.len() as i64).max(0) as u64 / 8,
+    );
+    println!(
+        "the message {:?} behind the beep, {like:.3} alike; the call ends {left:?} behind it",
+        Duration::from_millis(begun as u64 / 8)
+    );
+    assert!(like >= 0.8, "{like:.3}");
+    assert!(left <= Duration::from_secs(4), "{left:?}");
+    // Over REST, or by the document that follows the stream, whichever is sooner.
+    assert!(matches!(report.ended.by, EndedBy::Rest | EndedBy::Document), "{report:?}");
+    assert!(
+        rms(&recorded[..begun.max(0) as usize]) < LOUD,
+        "nothing of the conversation is recorded before it"
+    );
+    let replies = session.replies.iter().filter(|r| r.played_ms > 0 && !r.truncated).count();
+    assert!(replies <= 2, "a machine is not conversed with: {:?}", session.replies);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

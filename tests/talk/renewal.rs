@@ -38,7 +38,7 @@ fn script(greeting: &str, turns: [&str; 2]) -> ModelScript {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_old_session_is_replaced_without_a_gap() {
+async fn fault_38_an_old_session_is_replaced_without_a_gap() {
     let model = ModelConfig {
         script: script("one-moment", ["number-i-have", "number-i-have"]),
         ..ModelConfig::default()

@@ -63,24 +63,27 @@ fn errors(held: &Held) -> (Vec<f64>, usize) {
         let heard = &held.report.heard;
         let end = (from..heard.len().min(from + 400))
             .find(|&n| heard[n..].iter().take(80).all(|s| s.unsigned_abs() < 8));
-        let Some(end) = end.filter(|end| *end >= PIECE) else { continue };
-        let piece = &heard[end - PIECE..end];
-        if rms(piece) < LOUD {
-            continue;
-        }
-        let near = believed as usize * 8;
-        let (low, high) = (near.saturating_sub(REACH).max(PIECE), (near + REACH).min(said.len()));
-        let like = |place: usize| {
-            let window = &said[place - PIECE..place];
-            let dot: f64 = window.iter().zip(piece).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-            dot / (rms(window) * rms(piece) * PIECE as f64).max(1.0)
-        };
-        let best = (low..high).max_by(|a, b| like(*a).total_cmp(&like(*b)));
-        if let Some(place) = best.filter(|place| like(*place) > 0.75) {
-            errors.push(believed as f64 - place as f64 / 8.0);
-        }
+        let truth = end.and_then(|end| heard_ms(&heard[..end], &said, believed));
+        errors.extend(truth.map(|truth| believed as f64 - truth));
     }
     (errors, cut.len())
+}
+
+/// How much of `said` had been heard by the end of `heard`, ms, by where the last 200 ms come from. `believed_ms` is where it is looked for.
+pub fn heard_ms(heard: &[i16], said: &[i16], believed_ms: u64) -> Option<f64> {
+    let piece = &heard[heard.len().checked_sub(PIECE)?..];
+    if rms(piece) < LOUD {
+        return None;
+    }
+    let near = believed_ms as usize * 8;
+    let (low, high) = (near.saturating_sub(REACH).max(PIECE), (near + REACH).min(said.len()));
+    let like = |place: usize| {
+        let window = &said[place - PIECE..place];
+        let dot: f64 = window.iter().zip(piece).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        dot / (rms(window) * rms(piece) * PIECE as f64).max(1.0)
+    };
+    let best = (low..high).max_by(|a, b| like(*a).total_cmp(&like(*b)))?;
+    (like(best) > 0.75).then_some(best as f64 / 8.0)
 }
 
 async fn measure(name: &str, calls: u64, network: NetworkConfig, unverified: Unverified) {

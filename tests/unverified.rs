@@ -124,6 +124,7 @@ async fn how_the_conversation_is_told() {
             ("sessions end without a word", switched(|u| u.expiry_event = false)),
             ("bare offers are taken", switched(|u| u.bare_offer_with_standard_key = true)),
             ("lines are refused in answers", switched(|u| u.no_common_codec = NoCommonCodec::RejectLine)),
+            ("goes on behind hosted tools", switched(|u| u.hosted_continues = true)),
             ("call ids unknown at first", switched(|u| u.call_id_unknown_for = Duration::from_secs(600))),
         ],
     )

@@ -85,7 +85,7 @@ async fn resetting() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_call_goes_on_whatever_a_service_does() {
+async fn fault_40_the_call_goes_on_whatever_a_service_does() {
     let desk = |fault| Blueprint {
         desk: DeskConfig { then: fault, ..DeskConfig::default() },
         tool_timeout_ms: 1_000,
@@ -140,7 +140,7 @@ async fn several_calls_run_side_by_side_and_are_answered_in_one_go() {
 }
 
 #[tokio::test]
-async fn many_at_once_share_what_a_call_may_use() {
+async fn fault_40_many_at_once_share_what_a_call_may_use() {
     let desk = DeskConfig { then: DeskFault::Slow(Duration::from_millis(300)), ..DeskConfig::default() };
     let service = sim::desk::Desk::start(desk).expect("a simulated desk");
     let table = format!(
@@ -161,7 +161,7 @@ async fn many_at_once_share_what_a_call_may_use() {
 }
 
 #[tokio::test]
-async fn a_host_that_keeps_failing_is_left_alone() {
+async fn fault_40_a_host_that_keeps_failing_is_left_alone() {
     let desk = DeskConfig { then: DeskFault::Status(500), ..DeskConfig::default() };
     let service = sim::desk::Desk::start(desk).expect("a simulated desk");
     let table = format!(

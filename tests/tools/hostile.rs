@@ -87,7 +87,7 @@ fn service() -> (u16, Arc<Mutex<Vec<String>>>) {
 }
 
 #[tokio::test]
-async fn nothing_comes_of_hostile_calls() {
+async fn fault_42_nothing_comes_of_hostile_calls() {
     let (port, asked) = service();
     for Call { name, arguments } in corpus() {
         let (runner, desk) = runner(&shop(port)).expect("the shop's tables are valid");
@@ -105,7 +105,7 @@ async fn nothing_comes_of_hostile_calls() {
 }
 
 #[tokio::test]
-async fn a_caller_who_talks_all_the_time_gets_no_more_than_what_is_allowed() {
+async fn fault_42_43_a_caller_who_talks_all_the_time_gets_no_more_than_what_is_allowed() {
     let (port, asked) = service();
     let (runner, desk) = runner(&shop(port)).expect("the shop's tables are valid");
     let mut transfers = 0;

@@ -85,7 +85,7 @@ const ADDRESSES: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn none_of_these_addresses_is_connected_to() {
+async fn fault_41_none_of_these_addresses_is_connected_to() {
     let four = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = four.local_addr().expect("it is bound").port();
     let six = TcpListener::bind(("::1", port)).ok();
@@ -114,7 +114,7 @@ async fn none_of_these_addresses_is_connected_to() {
 }
 
 #[tokio::test]
-async fn mcp_servers_inside_are_not_connected_to_either() {
+async fn fault_41_mcp_servers_inside_are_not_connected_to_either() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     for host in ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"] {
@@ -130,7 +130,7 @@ async fn mcp_servers_inside_are_not_connected_to_either() {
 }
 
 #[tokio::test]
-async fn a_host_that_may_be_reached_leads_nowhere_else() {
+async fn fault_41_a_host_that_may_be_reached_leads_nowhere_else() {
     let target = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let to = format!("http://{}/", target.local_addr().expect("it is bound"));
     let desk = sim::desk::DeskConfig { then: sim::desk::DeskFault::Redirect(to), ..Default::default() };

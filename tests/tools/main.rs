@@ -8,6 +8,7 @@ mod failing;
 mod hostile;
 mod inside;
 mod mcp;
+mod sound;
 
 use aria_bridge::config::{Settings, Sources, load};
 use aria_bridge::tools::{Desk, Runner};

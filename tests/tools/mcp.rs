@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::json;
 use sim::desk::{Desk, DeskConfig};
+use sim::model::{ModelConfig, Unverified};
 
 use super::failing::{CALLER, assert_whole, call, model, outputs};
 use super::runner;
@@ -39,6 +41,79 @@ async fn an_appointment_is_booked_within_a_call() {
     assert_eq!(booked.len(), 1, "{booked:?}");
     assert_eq!((booked[0].time.as_str(), booked[0].what.as_str()), ("10:00", "a repair"));
     assert_whole(&held, "a call with MCP");
+}
+
+/// The same server as a program of its own, shared by all calls.
+const PROGRAM: &str = concat!(
+    "\n[[tools]]\ntype = \"mcp\"\nname = \"calendar\"\ncommand = [\"",
+    env!("CARGO_BIN_EXE_aria"),
+    "\", \"desk\", \"--stdio\"]\nallow = [\"calendar.free\", \"calendar.book\"]\n"
+);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_serves_whole_calls_and_all_of_them() {
+    let calls = |hour: &str| {
+        let booking =
+            json!({ "phone": "+15551239999", "day": "2026-12-01", "time": hour, "what": "a repair" });
+        vec![call("calendar_book", booking), call("calendar_free", json!({ "day": "2026-12-01" }))]
+    };
+    let models = vec![model(calls("10:00")), model(calls("11:00"))];
+    let house = House::build(Blueprint { models, tables: PROGRAM, ..Blueprint::default() }).await;
+    let (first, second) = tokio::join!(house.call(0, CALLER), house.call(1, CALLER));
+    for held in [&first, &second] {
+        assert_whole(held, "a call with a program");
+        let outputs = outputs(held);
+        assert_eq!(outputs.len(), 3, "two outputs and one response: {outputs:?}");
+        assert!(outputs.iter().flatten().any(|o| o.contains("16:00")), "the free hours: {outputs:?}");
+    }
+    // One program for all calls: what one has booked the next one sees.
+    let third = house.call(0, CALLER).await;
+    let given = outputs(&third);
+    let free = given.iter().flatten().find(|o| o.contains("16:00")).unwrap_or_else(|| panic!("{given:?}"));
+    assert!(!free.contains("10:00") && !free.contains("11:00"), "{free}");
+}
+
+/// A server that is passed to the model: the bridge is not asked, and sees to it that the answer is told.
+const HOSTED: &str = r#"
+    [[tools]]
+    type = "mcp"
+    name = "calendar"
+    url = "https://calendar.example.com/mcp"
+    headers = { X-Team = "blue" }
+    allow = ["calendar.free"]
+    hosted = true
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hosted_servers_answer_is_told_whether_the_model_goes_on_by_itself_or_not() {
+    let calls = [false, true].map(|hosted_continues| async move {
+        let script = model(vec![call("calendar.free", json!({ "day": "2026-12-01" }))]);
+        let unverified = Unverified { hosted_continues, ..Unverified::default() };
+        let models = vec![ModelConfig { unverified, ..script }];
+        let house = House::build(Blueprint { models, tables: HOSTED, ..Blueprint::default() }).await;
+        (hosted_continues, house.call(0, CALLER).await)
+    });
+    for (continues, held) in join_all(calls).await {
+        let what = format!("a hosted server; the model goes on by itself: {continues}");
+        assert_whole(&held, &what);
+        let session = held.session();
+        let asked = session.request.session.as_ref().expect("the request was read");
+        let tools = asked["tools"].as_array().expect("a list");
+        let hosted = tools.iter().find(|t| t["type"] == "mcp").expect("the server is passed on");
+        assert_eq!(
+            *hosted,
+            json!({ "type": "mcp", "server_label": "calendar", "server_url": "https://calendar.example.com/mcp",
+                    "allowed_tools": ["calendar.free"], "require_approval": "never", "headers": { "x-team": "blue" } }),
+            "{what}"
+        );
+        let ended =
+            session.server_events.iter().filter(|e| e.kind() == "response.mcp_call.completed").count();
+        assert_eq!(ended, 1, "{what}");
+        // The greeting, the answer of the server, the goodbye: nothing is said twice.
+        assert_eq!(session.replies.len(), 3, "{what}: {:?}", session.replies);
+        let snapshot = held.snapshot.as_ref().expect("the bridge remembers it");
+        assert_eq!(snapshot.ended.map(|end| end.as_str()), Some("caller_hung_up"), "{what}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,8 @@ mod support;
 
 #[path = "outbound/admin.rs"]
 mod admin;
+#[path = "outbound/listed.rs"]
+mod listed;
 #[path = "outbound/placed.rs"]
 mod placed;
 #[path = "outbound/refused.rs"]

@@ -4,11 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::Deserialize;
+use utoipa::ToSchema;
+
 use crate::config::variables::Values;
 use crate::config::{Agent, Settings};
 
 /// Who called whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Somebody called us.
     #[default]

@@ -10,7 +10,7 @@
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::call::{CallEnd, CallEvent, Delays, Latency, Progress, Snapshot, Sound, Speaker};
+use crate::call::{CallEnd, CallEvent, Delays, Direction, Latency, Progress, Snapshot, Sound, Speaker};
 
 /// Why something was not done.
 #[derive(Serialize, ToSchema)]
@@ -39,16 +39,6 @@ pub(super) enum NotAnOperator {
     /// No token is configured, and the request was not made on the bridge's own machine.
     #[response(status = 403)]
     FromElsewhere,
-}
-
-/// Who called whom.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-enum Direction {
-    /// Somebody called us.
-    Inbound,
-    /// We called somebody.
-    Outbound,
 }
 
 /// A call, living or past. `ended` tells which: it is null while the call goes on. Times are ms since the call began where nothing else

@@ -15,6 +15,7 @@ use super::admin::Operator;
 use super::answers::{self, DeadLetters, Error, NotAnOperator, Removed};
 use super::json::refuse;
 use super::steer::no_such_call;
+use crate::call::Direction;
 use crate::store::{Begun, Cursor, DEFAULT_PAGE, Filter, MAX_PAGE, Unavailable, Which};
 
 /// What the database says when it says nothing in time.
@@ -34,6 +35,8 @@ pub(super) struct Wanted {
     before: Option<String>,
     /// From or to this number, whole.
     number: Option<String>,
+    /// Who called whom.
+    direction: Option<Direction>,
     /// An agent's name.
     agent: Option<String>,
     /// The label of an end, or `live`.
@@ -57,6 +60,7 @@ impl Wanted {
         let filter = Filter {
             // A plus sign in a query is a space.
             number: self.number.as_ref().map(|number| number.replacen(' ', "+", 1)),
+            direction: self.direction.map(|direction| direction.as_str().to_owned()),
             agent: self.agent.clone(),
             outcome: self.outcome.clone(),
             since_ms: self.since,
@@ -72,6 +76,7 @@ fn suits(begun: &Begun, shown: &Value, filter: &Filter) -> bool {
     let outcome = shown["ended"].as_str().unwrap_or("live");
     filter.before.is_none()
         && filter.number.as_ref().is_none_or(|number| *number == begun.from || *number == begun.to)
+        && filter.direction.as_ref().is_none_or(|direction| *direction == begun.direction)
         && filter.agent.as_ref().is_none_or(|agent| *agent == begun.agent)
         && filter.outcome.as_ref().is_none_or(|wanted| wanted == outcome)
         && filter.since_ms.is_none_or(|since| begun.started_ms >= since)

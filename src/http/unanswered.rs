@@ -16,6 +16,9 @@ const GRACE: Duration = Duration::from_secs(600);
 /// answers. If somebody does, the call writes its own records.
 pub(super) fn watch(app: &Arc<App>, ringing: Arc<Ringing>, ring: Duration, begun: Begun) {
     let app = Arc::clone(app);
+    if let Some(store) = &app.store {
+        store.announce(&begun);
+    }
     tokio::spawn(async move {
         let end = match tokio::time::timeout(ring + GRACE, ringing.over()).await {
             Ok(end) => end,

@@ -104,6 +104,12 @@ pub fn unix_ms() -> u64 {
 }
 
 impl Store {
+    /// A call that rings: it is among the [`Self::unsettled`] ones from here on. Nothing is written down before somebody answers or nobody
+    /// does; either is recorded by whoever knows.
+    pub fn announce(&self, begun: &Begun) {
+        self.unsettled.add(begun);
+    }
+
     /// Takes a record. Never waits.
     pub fn record(&self, record: Record) {
         self.hand_over(record, None);

@@ -18,6 +18,8 @@ const MAX_ROWS: i64 = 5_000;
 pub struct Filter {
     /// From or to this number, whole.
     pub number: Option<String>,
+    /// `inbound` or `outbound`.
+    pub direction: Option<String>,
     /// Answered by this agent.
     pub agent: Option<String>,
     /// Ended for this reason.
@@ -82,7 +84,9 @@ pub async fn page(from: &mut AnyConnection, filter: &Filter, limit: u32) -> sqlx
         sql += &format!(" AND (from_number = {at} OR to_number = {at})");
         texts.push(text(number));
     }
-    for (column, value) in [("agent", &filter.agent), ("call_end", &filter.outcome)] {
+    for (column, value) in
+        [("direction", &filter.direction), ("agent", &filter.agent), ("call_end", &filter.outcome)]
+    {
         if let Some(value) = value {
             sql += &format!(" AND {column} = {}", place());
             texts.push(text(value));

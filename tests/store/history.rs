@@ -53,6 +53,7 @@ async fn the_list_pages_and_filters_and_loses_no_call_on_the_way() {
             let mut begun = begun(&sid, 1_000 + i / 4);
             begun.agent = if i % 5 == 0 { "sales" } else { "default" }.into();
             begun.from = format!("+1555{i:04}");
+            begun.direction = if i % 3 == 0 { "outbound" } else { "inbound" }.into();
             store.record(Record::Begun(begun));
             store.record(ended(&sid, 9_000));
         }
@@ -72,6 +73,8 @@ async fn the_list_pages_and_filters_and_loses_no_call_on_the_way() {
 
         let count = async |filter: Filter| store.calls(&filter, 200).await.expect("it answers").calls.len();
         assert_eq!(count(Filter { agent: Some("sales".into()), ..Filter::default() }).await, 5);
+        assert_eq!(count(Filter { direction: Some("outbound".into()), ..Filter::default() }).await, 9);
+        assert_eq!(count(Filter { direction: Some("inbound".into()), ..Filter::default() }).await, 16);
         assert_eq!(count(Filter { number: Some("+15550003".into()), ..Filter::default() }).await, 1);
         assert_eq!(count(Filter { number: Some("+15550000000".into()), ..Filter::default() }).await, 25);
         assert_eq!(count(Filter { outcome: Some("aborted".into()), ..Filter::default() }).await, 0);

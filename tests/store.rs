@@ -15,5 +15,7 @@ mod kills;
 mod outage;
 #[path = "store/postgres.rs"]
 mod postgres;
+#[path = "store/slow.rs"]
+mod slow;
 #[path = "store/webhooks.rs"]
 mod webhooks;

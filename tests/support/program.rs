@@ -40,16 +40,22 @@ pub struct Program {
 impl Program {
     /// Starts it on a free port with this environment and nothing of ours.
     pub async fn serve(environment: &[(&str, &str)]) -> Self {
-        Self::start(environment, false).await
+        Self::start(&[], environment, false).await
     }
 
     /// The same; what it writes is kept ([`Self::said`]).
     pub async fn overheard(environment: &[(&str, &str)]) -> Self {
-        Self::start(environment, true).await
+        Self::start(&[], environment, true).await
     }
 
-    async fn start(environment: &[(&str, &str)], overheard: bool) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aria"));
+    /// The same, by way of another program that becomes it: its name and arguments, which those of `aria` follow.
+    pub async fn within(wrapper: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start(wrapper, environment, false).await
+    }
+
+    async fn start(wrapper: &[&str], environment: &[(&str, &str)], overheard: bool) -> Self {
+        let words = [wrapper, &[env!("CARGO_BIN_EXE_aria"), "serve"]].concat();
+        let mut command = Command::new(words[0]);
         // A machine that keeps the memory of what dies, as far as this one may be made so.
         // SAFETY: between fork and exec this makes one system call, which reads what it is pointed to.
         unsafe {
@@ -60,7 +66,7 @@ impl Program {
             });
         }
         let mut child = command
-            .arg("serve")
+            .args(&words[1..])
             .env_clear()
             .envs([("ARIA_LISTEN", "127.0.0.1:0"), ("ARIA_PUBLIC_URL", PUBLIC_URL), ("RUST_LOG", "error")])
             // In huge pages resident memory comes and goes by 2 MB, whatever the calls do.
@@ -102,6 +108,11 @@ impl Program {
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.pid)).expect("it runs");
         let line = limits.lines().find_map(|line| line.strip_prefix(name)).expect("Linux tells it");
         line.split_whitespace().next().expect("a value").to_owned()
+    }
+
+    /// The root of the file system as it sees it.
+    pub fn root(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root", self.pid))
     }
 
     /// Resident memory in kB.

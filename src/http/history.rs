@@ -115,7 +115,7 @@ pub(super) async fn list(
 ) -> Response {
     let wanted = match wanted {
         Ok(Query(wanted)) => wanted,
-        Err(rejection) => return refuse(StatusCode::BAD_REQUEST, &rejection.body_text()),
+        Err(rejection) => return refuse(StatusCode::BAD_REQUEST, rejection.body_text()),
     };
     let (filter, limit) = match wanted.filter() {
         Ok(filter) => filter,
@@ -226,7 +226,7 @@ pub(super) async fn delete(
         }
         Ok(Query(Unwanted { number: None, before: Some(before) })) => Which::Before(before),
         Ok(_) => return refuse(StatusCode::BAD_REQUEST, "number or before: one of them"),
-        Err(rejection) => return refuse(StatusCode::BAD_REQUEST, &rejection.body_text()),
+        Err(rejection) => return refuse(StatusCode::BAD_REQUEST, rejection.body_text()),
     };
     let Some(store) = &app.store else { return refuse(StatusCode::SERVICE_UNAVAILABLE, UNRECORDED) };
     match store.prune(&which).await {

@@ -156,11 +156,11 @@ mod tests {
         for n in 0..100 {
             assert_eq!(
                 track.put(80_000 + n * 160, &[7; 160]).map(|piece| piece.at),
-                (n == 75).then_some(80_000)
+                (n == 74).then_some(80_000)
             );
         }
-        assert_eq!(track.settle(95_999), None, "less than a second");
-        assert_eq!(track.settle(96_160).map(|piece| (piece.at, piece.bytes.len())), Some((88_160, 4_000)));
+        assert_eq!(track.settle(99_999), None, "of the second that is left 125 µs may still be taken back");
+        assert_eq!(track.settle(100_000).map(|piece| (piece.at, piece.bytes.len())), Some((88_000, 8_000)));
     }
 
     #[test]
@@ -170,11 +170,11 @@ mod tests {
         for n in 0..150 {
             pieces.extend(track.put(n * 160, &[7; 160]));
         }
-        // One of three seconds is written; 1.5 s are heard.
+        // Two of three seconds are written; 2.5 s are heard.
         assert_eq!(track.cut(24_000), None, "nothing is behind the end");
-        assert_eq!(track.cut(12_000), None, "what was not written need not be erased");
+        assert_eq!(track.cut(20_000), None, "what was not written need not be erased");
         pieces.extend(track.rest());
-        assert_eq!(laid(pieces).len(), 12_000);
+        assert_eq!(laid(pieces).len(), 20_000);
         let mut track = Track::new(1, 8000, 0);
         assert!(track.put(0, &[7; 8_000]).is_some());
         assert_eq!(track.cut(5_000), Some((5_000, 8_000)));

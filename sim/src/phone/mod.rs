@@ -9,7 +9,7 @@
 //!                      REST server  ── hang up, redirect ──► the call
 //! ```
 //!
-//! Everything that decides something is pure and takes the time as an argument ([`playback`], [`validator`], [`frames`], [`uplink`], [`script`], [`twiml`], [`ear`]);
+//! Everything that decides something is pure and takes the time as an argument ([`playback`], [`validator`], [`frames`], [`uplink`], [`script`], [`twiml`], `ear`);
 //! sockets are in `webhook`, `socket` and `rest`; `call`, `verbs`, `stream` and `streaming` join the two.
 //!
 //! What nobody could check against the real Twilio, and what is assumed here: after a failed handshake the call goes on as after an ended stream (`action`, then the next

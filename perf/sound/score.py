@@ -12,7 +12,8 @@ from pystoi import stoi
 
 import speech
 
-RENDER = speech.ROOT / "target/release/examples/render"
+# Of the profile that run.sh was told to take.
+RENDER = speech.ROOT / os.environ.get("ARIA_RENDER", "target/release/examples/render")
 
 
 def render(hz, samples, path, **settings):

@@ -5,8 +5,8 @@ use crate::units::{SampleRate, Ticks};
 
 /// Longest concealment of a proven loss. Beyond it there is nothing left of the sound to continue; silence follows.
 pub const MAX_CONCEALED: Ticks = Ticks::from_millis(120);
-/// Longest concealment while it is not known whether packets are lost or the sender stopped.
-/// Longer bridges longer stalls; shorter rings on less after an abrupt stop.
+/// Longest concealment while it is not known whether packets are lost or the sender stopped; where losses are frequent it is
+/// [`MAX_CONCEALED`]. Longer bridges longer stalls; shorter rings on less after an abrupt stop.
 pub const MAX_BLIND: Ticks = Ticks::from_millis(60);
 
 /// Mean magnitude below which a piece of audio counts as silent: −50 dBFS. Comfort noise is below, breath above.
@@ -14,8 +14,21 @@ pub const SILENT_LEVEL: u32 = 100;
 
 /// Whether nobody would miss these samples.
 pub fn is_silent(samples: &[i16]) -> bool {
+    mean_below(samples, SILENT_LEVEL)
+}
+
+/// Mean magnitude below which there is nothing to go on with when something is missing: −69 dBFS, the least that mu-law tells from
+/// nothing. At [`SILENT_LEVEL`] the end of a word would break off.
+const NOTHING_LEVEL: u32 = 12;
+
+/// Whether concealment has nothing to continue here.
+pub(crate) fn is_nothing(samples: &[i16]) -> bool {
+    mean_below(samples, NOTHING_LEVEL)
+}
+
+fn mean_below(samples: &[i16], level: u32) -> bool {
     let sum: u64 = samples.iter().map(|s| u64::from(s.unsigned_abs())).sum();
-    sum < u64::from(SILENT_LEVEL) * (samples.len().max(1) as u64)
+    sum < u64::from(level) * (samples.len().max(1) as u64)
 }
 
 /// Concealment may be cut off at [`MAX_BLIND`] and is at [`MAX_CONCEALED`]. Its level is nothing just there, and falls and rises

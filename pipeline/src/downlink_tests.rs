@@ -191,6 +191,30 @@ fn silence_is_cut_while_the_buffer_is_too_deep() {
     assert!(rig.stats.shrunk_ns.get() > 150_000_000);
 }
 
+/// A word, 100 ms of nothing as before a `t`, and the rest of it, all of it as late as a buffer begins with.
+#[test]
+fn a_pause_within_a_word_is_kept_and_one_between_words_is_not() {
+    for (silent, kept) in [(5_u64, true), (10, false)] {
+        let mut rig = Rig::new(MU);
+        rig.downlink = Downlink::new(MU, JitterConfig::default()).unwrap();
+        let end = 100 + silent;
+        let mut frames = Vec::new();
+        for i in 0..150_u64 {
+            let quiet = (100..end).contains(&i);
+            rig.arrive(
+                ModelCodec::Pcmu,
+                i as u16,
+                i as u32 * 160,
+                i * 20,
+                &if quiet { vec![0xFF; 160] } else { loud(i) },
+            );
+            frames.extend(rig.play(i * 20 + 19));
+        }
+        frames.retain(|frame| frame.source >= 100 * 160 && frame.source < end as u32 * 160);
+        assert_eq!(frames.len() as u64 == silent, kept, "{} of {silent}", frames.len());
+    }
+}
+
 struct At(Nanos);
 
 impl Clock for At {
@@ -244,6 +268,63 @@ fn each_frame_tells_where_in_the_stream_it_begins() {
     }
     assert!(shorter >= 4, "a voice is shortened after a stall: {shorter}");
     assert_eq!(rig.stats.late.get(), 0);
+}
+
+/// Opus packets, as far as libopus likes with a copy of the one before.
+fn encoded(packets: u64, mut sound: impl FnMut(u64, &mut [i16])) -> Vec<Vec<u8>> {
+    let config = OpusConfig { expected_loss_percent: 20, ..OpusConfig::default() };
+    let mut encoder = Encoder::new(SampleRate::Hz8000, &config).unwrap();
+    let mut pcm = [0; 160];
+    let mut packet = |i| {
+        sound(i, &mut pcm);
+        let mut payload = vec![0; 1275];
+        let n = encoder.encode(&pcm, &mut payload).unwrap();
+        payload.truncate(n);
+        payload
+    };
+    (0..packets).map(&mut packet).collect()
+}
+
+#[test]
+fn another_codec_is_blended_in_for_5_ms_but_not_after_a_pause() {
+    // Packets that never come before the codec changes; so many are a pause.
+    for missing in [0, 20] {
+        let mut rig = Rig::new(MU);
+        let vowel = encoded(50, |i, pcm| g711::decode(Law::Mu, &voice(i), pcm));
+        for (i, payload) in vowel.iter().enumerate() {
+            rig.arrive(ModelCodec::Opus, i as u16, i as u32 * 960, i as u64 * 20, payload);
+            rig.play(i as u64 * 20 + 2);
+        }
+        let at = 50 + missing;
+        rig.play(at * 20 - 1);
+        rig.arrive(ModelCodec::Pcmu, 50, 0, at * 20, &loud(0));
+        let frames = rig.play(at * 20 + 15);
+        assert_eq!(frames.len(), 1);
+        let (blended, rest) = (&frames[0].payload()[..40], &frames[0].payload()[40..]);
+        assert_eq!(blended == &loud(0)[..40], missing > 0, "after {missing} missing packets");
+        assert_eq!(rest, &loud(0)[40..]);
+    }
+}
+
+#[test]
+fn a_copy_of_what_was_lost_may_be_another_codecs() {
+    let mut rig = Rig::new(MU);
+    let mut speech = Speech::new(7, SampleRate::Hz8000);
+    let packets = encoded(400, |_, pcm| speech.fill(pcm));
+    let first = (50..).find(|i| crate::opus::has_fec(&packets[*i as usize])).expect("some carry a copy");
+    for i in 0..first - 1 {
+        rig.arrive(ModelCodec::Pcmu, i as u16, i as u32 * 160, i * 20, &voice(i));
+        rig.play(i * 20 + 2);
+    }
+    // The first of the other codec is lost; its copy comes in the second, on a clock with an origin of its own.
+    let start = 700_000;
+    for i in [first, first + 1] {
+        let timestamp = start + i as u32 * 960;
+        rig.arrive(ModelCodec::Opus, i as u16, timestamp, i * 20 - 18, &packets[i as usize]);
+    }
+    let sources: Vec<u32> = rig.play(first * 20 + 40).iter().map(|frame| frame.source).collect();
+    assert_eq!(sources, [first - 1, first, first + 1].map(|i| start + i as u32 * 960));
+    assert_eq!((rig.stats.fec.get(), rig.stats.concealed.get()), (1, 0));
 }
 
 /// A steady vowel.

@@ -111,9 +111,9 @@ fn a_duplicate_is_played_once() {
 #[test]
 fn one_lost_packet_is_one_packet_concealed() {
     let mut rig = Rig::settled(20);
-    assert_eq!(rig.play(415), [Conceal(20, 401)]);
+    assert_eq!(rig.play(415), [Conceal(20, 407)], "it was held on for");
     rig.arrive(21, 420);
-    assert_eq!(rig.play(430), [Heard::Packet(21, 421)], "the beat goes on");
+    assert_eq!(rig.play(430), [Heard::Packet(21, 427)], "and the beat goes on");
     let counts = rig.buffer.take_counts();
     assert_eq!((counts.concealed, counts.concealed_ticks), (1, 960));
 }
@@ -156,16 +156,29 @@ fn fault_36_a_stop_in_silence_conceals_nothing() {
 #[test]
 fn a_stop_in_a_voice_rings_out_and_is_not_counted_as_loss() {
     let mut rig = Rig::settled(20);
-    assert_eq!(rig.play(3_000), [Conceal(20, 401), Conceal(20, 421), Conceal(20, 441), Pause(461)]);
+    assert_eq!(rig.play(3_000), [Conceal(20, 407), Conceal(20, 427), Conceal(20, 447), Pause(467)]);
     rig.arrive(20, 3_000);
     assert_eq!(rig.play(3_010), [Heard::Packet(20, 3_001)]);
     assert_eq!(rig.buffer.take_counts(), JitterCounts::default());
 }
 
 #[test]
+fn where_much_is_lost_what_is_missing_is_concealed_for_longer() {
+    let mut rig = Rig::new();
+    for seq in (0..60).filter(|seq| seq % 20 != 10) {
+        rig.arrive(seq, u64::from(seq) * 20);
+        rig.play(u64::from(seq) * 20 + 19);
+    }
+    let heard = rig.play(3_000);
+    let made: Vec<_> = heard.iter().filter(|h| matches!(h, Conceal(..))).collect();
+    assert_eq!(made.len(), 6, "120 ms: {heard:?}");
+    assert!(matches!(heard.last(), Some(Pause(_))), "{heard:?}");
+}
+
+#[test]
 fn a_marked_start_soon_after_a_stop_is_no_loss_either() {
     let mut rig = Rig::settled(20);
-    assert_eq!(rig.play(405), [Conceal(20, 401)]);
+    assert_eq!(rig.play(410), [Conceal(20, 407)]);
     rig.arrive_as(20, 77_777, 440, true);
     assert_eq!(rig.play(442), [Heard::Packet(20, 441)]);
     assert_eq!(rig.buffer.take_counts().concealed, 0);
@@ -276,7 +289,7 @@ fn what_cannot_be_audio_is_malformed() {
         let packet = Packet::new(Nanos::from_millis(T0 + 400), codec, 20, 3_200, false, payload).unwrap();
         assert_eq!(rig.buffer.handle_packet(&packet), Arrival::Malformed);
     }
-    assert_eq!(rig.play(405), [Conceal(20, 401)]);
+    assert_eq!(rig.play(410), [Conceal(20, 407)]);
 }
 
 #[test]
@@ -306,7 +319,7 @@ fn fault_36_quiet_announced_by_dtx_is_no_loss() {
 fn what_comes_in_a_burst_after_a_stall_is_played_whole() {
     let mut rig = Rig::settled(40);
     // 200 ms of nothing while somebody speaks: 60 ms are made up, then it is waited for.
-    assert_eq!(rig.play(999), [Conceal(20, 801), Conceal(20, 821), Conceal(20, 841), Pause(861)]);
+    assert_eq!(rig.play(999), [Conceal(20, 807), Conceal(20, 827), Conceal(20, 847), Pause(867)]);
     for seq in 40..51 {
         assert_eq!(rig.arrive(seq, 1_000), Arrival::Queued, "{seq}");
     }
@@ -321,15 +334,36 @@ fn what_comes_in_a_burst_after_a_stall_is_played_whole() {
 }
 
 #[test]
-fn one_that_comes_after_it_was_made_up_is_played_unless_another_follows_it() {
+fn what_comes_after_it_was_made_up_is_played_unless_it_is_one_or_another_follows_it() {
     let mut rig = Rig::settled(40);
-    assert_eq!(rig.play(805), [Conceal(20, 801)]);
-    assert_eq!(rig.arrive(40, 806), Arrival::Queued);
-    assert_eq!(rig.play(825), [Heard::Packet(40, 821)]);
+    assert_eq!(rig.play(830), [Conceal(20, 807), Conceal(20, 827)]);
+    assert_eq!(rig.arrive(40, 831), Arrival::Queued);
+    assert_eq!(rig.play(850), [Heard::Packet(40, 847)]);
+    // One alone: what follows is as soon as it would have been.
+    let mut rig = Rig::settled(3_000);
+    assert_eq!(rig.play(60_010), [Conceal(20, 60_007)]);
+    assert_eq!(rig.arrive(3_000, 60_011), Arrival::Late);
+    rig.arrive(3_001, 60_020);
+    assert_eq!(rig.play(60_030), [Heard::Packet(3_001, 60_027)]);
     let mut rig = Rig::settled(40);
     rig.arrive(41, 800);
     assert_eq!(rig.play(825), [Conceal(20, 801), Heard::Packet(41, 821)]);
     assert_eq!(rig.arrive(40, 826), Arrival::Late);
+}
+
+/// A path that is slower from now on costs a packet or two, and then it is the path.
+#[test]
+fn a_path_that_becomes_slower_is_followed() {
+    for by in [3, 8, 15, 19, 35, 90] {
+        let mut rig = Rig::settled(400);
+        let mut heard = Vec::new();
+        for seq in 400..500_u16 {
+            heard.extend(rig.play(u64::from(seq) * 20 + by - 1));
+            rig.arrive(seq, u64::from(seq) * 20 + by);
+        }
+        let played = heard.iter().filter(|h| matches!(h, Heard::Packet(..))).count();
+        assert!(played >= 90, "{by} ms: {played} of 100");
+    }
 }
 
 #[test]

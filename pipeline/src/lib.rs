@@ -33,6 +33,7 @@ mod atomic;
 mod call;
 mod cells;
 pub mod conceal;
+mod crossfade;
 pub mod delay;
 mod downlink;
 mod frame;

@@ -106,6 +106,39 @@ impl Player<'_> {
         }
     }
 
+    /// Ends the sound of `codec` for another's: what it would have gone on with, as much as `tail` has room for.
+    pub(crate) fn lead_out(&mut self, codec: ModelCodec, tail: &mut [i16]) {
+        tail.fill(0);
+        if codec == ModelCodec::Opus {
+            // Should libopus refuse, it ends in silence. What it knows of the voice is left to it: it may be back soon.
+            let _ = self.decoder.conceal(tail);
+            return;
+        }
+        let Some(widen) = self.widen.as_mut() else {
+            self.repeater.conceal(tail);
+            self.repeater.reset();
+            return;
+        };
+        // What is too short for the resampler yet is real sound and is played; behind it comes what is made up.
+        let (block_in, block_out) = (widen.block_in(), widen.block_out());
+        let mut real = self.narrow.len * block_out / block_in;
+        let mut made = 0;
+        while made < tail.len() && self.pcm.room().len() >= block_out {
+            let missing = block_in - self.narrow.len;
+            self.repeater.conceal(&mut self.narrow.room()[..missing]);
+            let room = self.pcm.room();
+            widen.process(&self.narrow.buffer[..block_in], &mut room[..block_out]);
+            let n = (block_out - real).min(tail.len() - made);
+            tail[made..made + n].copy_from_slice(&room[real..real + n]);
+            made += n;
+            self.pcm.len += real;
+            (self.narrow.len, real) = (0, 0);
+        }
+        self.narrow.len = 0;
+        widen.reset();
+        self.repeater.reset();
+    }
+
     pub(crate) fn silence(&mut self, length: Ticks) {
         self.pcm.pad_to(self.pcm.len + length.samples(self.format.rate));
     }

@@ -79,20 +79,43 @@ impl Stretch {
         // Compared at 8 kHz whatever the rate: pitch is below 400 Hz.
         let step = (self.rate.hz() / SampleRate::Hz8000.hz()) as usize;
         let window = (samples.len() - most).min(self.lags().1);
-        let likeness = |lag: usize| {
-            let (mut cross, mut now, mut later) = (0_i64, 1_i64, 1_i64);
-            for (a, b) in samples[..window].iter().zip(&samples[lag..]).step_by(step) {
-                let (a, b) = (i64::from(*a), i64::from(*b));
-                cross += a * b;
-                now += a * a;
-                later += b * b;
-            }
-            cross as f32 / (now as f32 * later as f32).sqrt()
-        };
-        let best = (least..=most).map(likeness).fold(0.0, f32::max);
+        let (compared, row) = (window.div_ceil(step), MOST_COMPARED / step);
+        // A row for each phase of a lag, so that what is compared lies side by side.
+        let mut rows = [0.0_f32; MOST_COMPARED];
+        for (i, sample) in samples[..window + most].iter().enumerate() {
+            rows[i % step * row + i / step] = f32::from(*sample);
+        }
+        let now = &rows[..compared];
+        let energy = dot(now, now).max(1.0);
+        let mut likeness = [0.0_f32; LONGEST_LAG + 1];
+        let mut best = 0.0_f32;
+        for lag in least..=most {
+            let later = &rows[lag % step * row + lag / step..][..compared];
+            likeness[lag] = dot(now, later) / (energy * dot(later, later).max(1.0)).sqrt();
+            best = best.max(likeness[lag]);
+        }
         let enough = ALIKE.max(best - AS_GOOD);
-        (least..=most).rev().find(|lag| likeness(*lag) >= enough)
+        (least..=most).rev().find(|lag| likeness[*lag] >= enough)
     }
+}
+
+/// Longest lag at the highest rate, samples.
+const LONGEST_LAG: usize = 240;
+/// A window and the longest lag behind it, at the highest rate.
+const MOST_COMPARED: usize = 2 * LONGEST_LAG;
+
+/// The sum of products, in eight sums that are made side by side: a period is looked for in every packet as long as there is too much
+/// sound, and this is nearly all of it.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; 8];
+    let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a.zip(b) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]

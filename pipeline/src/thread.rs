@@ -30,6 +30,10 @@ impl Clock for Monotonic {
     }
 }
 
+/// What a call adds to the pace, until that is as long as it may be. A wake costs the same however much there is to do, so with few calls each
+/// may have its own and with many they share: at 50 calls the pace is 0.2 ms, where a thread that looks every 0.5 ms adds twice as much
+/// delay, and one that never waits takes as much CPU as this.
+const PACE_PER_CALL: Duration = Duration::from_micros(4);
 /// Ticks that may follow each other faster than the pace: an event of each of so many calls at the same moment is served at once.
 const BURST: u32 = 8;
 
@@ -61,12 +65,13 @@ pub(crate) fn set_up(setup: Setup) -> Standing {
 /// Serves calls until told to stop, then hands all of them back.
 pub(crate) fn run(mut worker: Worker, link: &Arc<Link>, parker: &Parker, setup: Setup) {
     let clock = Monotonic;
-    let mut pace = Pace { interval: setup.pace, next: Nanos(0) };
+    let mut pace = Pace { interval: Duration::ZERO, next: Nanos(0) };
     while !link.stop.load(Ordering::Acquire) {
         let began = now();
         let deadline = forbid_alloc(|| worker.tick(&clock));
         let ended = now();
         link.load.record(began, ended);
+        pace.interval = setup.pace.min(PACE_PER_CALL * link.calls.load(Ordering::Relaxed) as u32);
         if let Some(until) = pace.after(began, ended) {
             sleep_until(until);
         }

@@ -8,8 +8,8 @@
 //! - `down`: model to caller; `codec=opus|pcmu`, `bitrate`, `network` (a profile's name, or `none`), `seed`,
 //!   `lead` (what the far end's player has in hand, ms);
 //! - `up`: caller to model, decoded as the model would; `bitrate`, `complexity`, `fec=0|1`, `lowdelay=0|1`;
-//! - `conceal`: packets of mu-law lost and concealed behind an ideal buffer; `loss=random|bursts`, `percent`, `seed`,
-//!   `method=ours|silence|repeat`;
+//! - `conceal`: packets of mu-law lost and concealed behind an ideal buffer; `loss=random|bursts` and `percent`, or the
+//!   name of a network whose losses are taken; `seed`, `method=ours|silence|repeat`;
 //! - `drift`: a clock that is off by `ppm`, put right by `method=rubato|silence|period|none` (see `drift.rs`).
 //!
 //! One line of JSON says what it cost.
@@ -93,6 +93,13 @@ fn at_8k(recording: &Recording) -> &[i16] {
     &recording.samples
 }
 
+/// When each of so many packets arrives behind a network, ms after the first was sent; `None`: lost.
+fn arrivals(network: &str, packets: usize, seed: u64) -> Option<Vec<Option<f64>>> {
+    let mut profile = *profiles::PROFILES.iter().find(|p| p.name == network)?;
+    profile.seconds = (packets as u64).div_ceil(50);
+    Some(profile.trace(seed).iter().map(|sent| sent.arrival).collect())
+}
+
 fn down(recording: &Recording, settings: &Settings) -> Vec<i16> {
     let payloads: Vec<Vec<u8>> = match settings.text("codec", "opus").as_str() {
         "opus" => {
@@ -110,11 +117,8 @@ fn down(recording: &Recording, settings: &Settings) -> Vec<i16> {
     let arrivals: Vec<Option<f64>> = if name == "none" {
         (0..payloads.len()).map(|i| Some(i as f64 * 20.0)).collect()
     } else {
-        let profile = profiles::PROFILES.iter().find(|p| p.name == name);
-        let mut profile = *profile.unwrap_or_else(|| panic!("network: no profile {name}"));
-        profile.seconds = (payloads.len() as u64).div_ceil(50);
-        let trace = profile.trace(settings.number("seed", 1.0) as u64);
-        trace.iter().map(|sent| sent.arrival).collect()
+        let seed = settings.number("seed", 1.0) as u64;
+        arrivals(&name, payloads.len(), seed).unwrap_or_else(|| panic!("network: no profile {name}"))
     };
     let step = codec.rtp_clock() / 50;
     let packets = payloads.into_iter().zip(arrivals).enumerate().filter_map(|(i, (payload, arrival))| {

@@ -9,6 +9,7 @@ use pipeline::{
 const ORIGIN_MS: f64 = 10_000.0;
 
 /// A packet on its way to the downlink and when it arrives, ms after the first was sent.
+#[derive(Clone)]
 pub struct Arriving {
     pub at_ms: f64,
     pub codec: ModelCodec,

@@ -8,13 +8,15 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::{Memory, Priority, WorkerLoad, Workers, WorkersConfig};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use url::Url;
 
 use crate::call::{Inbound, task};
 use crate::config::{LOOK_EVERY, Live, Secret, Settings, Sources, Watch, is_loopback};
 use crate::hosting::{Line, Registry, Switchboard, drain};
 use crate::openai::connect::Client;
+use crate::openai::session;
+use crate::openai::standby::{Kind, Standby, Wanted};
 use crate::recording::Recordings;
 use crate::store::{self, OpenError, Record, Store};
 use crate::{http, tools, twilio};
@@ -82,6 +84,20 @@ pub fn admissible(settings: &Settings) -> Result<(), String> {
     if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
 }
 
+impl task::Deps {
+    /// The sessions that are to wait for calls, by the settings now in force.
+    fn wanted(&self) -> Vec<Wanted> {
+        let settings = self.settings.now();
+        let ready = settings.agents.values().filter(|agent| agent.standby > 0);
+        let wanted = ready.map(|agent| Wanted {
+            count: agent.standby,
+            kind: Kind::of(agent),
+            session: session::settings(agent, self.tools.definitions(agent)),
+        });
+        wanted.collect()
+    }
+}
+
 struct Calls(Arc<task::Deps>);
 
 impl Switchboard for Calls {
@@ -136,9 +152,11 @@ impl Bridge {
             }
             None => None,
         };
+        let model = Client::new(&settings.openai, key).map_err(|e| StartError::Client(e.to_string()))?;
         let deps = Arc::new(task::Deps {
             recordings,
-            model: Client::new(&settings.openai, key).map_err(|e| StartError::Client(e.to_string()))?,
+            standby: Standby::new(model.clone()),
+            model,
             workers: Arc::new(workers),
             twilio: twilio::rest::Client::new(&settings.twilio),
             tools: tools::Runner::new(&settings).map_err(StartError::Client)?,
@@ -230,6 +248,21 @@ impl Bridge {
         self.deps.tools.settled().await;
         let limit: Duration = self.deps.settings.now().limits.drain;
         let registry = Arc::clone(&self.app.registry);
+        let (deps, stopped) = (Arc::clone(&self.deps), Arc::new(Notify::new()));
+        let told = Arc::clone(&stopped);
+        let standby = tokio::spawn(async move {
+            tokio::select! {
+                () = deps.standby.keep(|| deps.wanted()) => {}
+                () = told.notified() => {}
+            }
+            deps.standby.close().await;
+        });
+        let told = Arc::clone(&stopped);
+        // No call is admitted any more, so none needs a session that waits.
+        let stop = async move {
+            stop.await;
+            told.notify_one();
+        };
         let served =
             http::serve(
                 self.listener,
@@ -237,6 +270,9 @@ impl Bridge {
                 async move { drain::drain(&registry, limit, stop, hurry).await },
             );
         let served = served.await;
+        stopped.notify_one();
+        // It only hangs up, within that request's own limit.
+        let _ = standby.await;
         if let Some(recordings) = &self.deps.recordings {
             recordings.close(LAST_RECORDINGS).await;
         }

@@ -20,6 +20,8 @@ mod losses;
 mod policies;
 #[path = "talk/renewal.rs"]
 mod renewal;
+#[path = "talk/standby.rs"]
+mod standby;
 #[path = "talk/transfer.rs"]
 mod transfer;
 #[path = "talk/truth.rs"]

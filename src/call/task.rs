@@ -22,18 +22,20 @@ use super::{
     AttachError, Attached, CallEnd, CallHandle, Delays, Inbound, Listening, MediaBell, MediaClosed,
     MediaCommand, MediaEvent, Played, Snapshot, Sound, mask,
 };
-use crate::config::{Agent, CodecChoice, Live, Settings};
+use crate::config::{Agent, Live, Settings};
 use crate::openai::connect::Client;
 use crate::openai::leg::{LegCommand, LegEvent, ModelBell, Transport};
+use crate::openai::link::Link;
 use crate::openai::received::Place;
-use crate::openai::wire;
+use crate::openai::standby::Standby;
+use crate::openai::{session, wire};
 use crate::recording::{Recordings, Tape};
 use crate::store::Store;
 use crate::telemetry::audio;
 use crate::tools;
 use crate::twilio::rest;
 use crate::twilio::wire::Start;
-use link::{Dial, Link, finished};
+use link::{Dial, finished};
 
 /// Commands waiting at the media socket: a `clear` per interruption.
 const MEDIA_COMMANDS: usize = 32;
@@ -48,6 +50,8 @@ pub struct Deps {
     pub settings: Live,
     /// OpenAI over HTTP.
     pub model: Client,
+    /// Sessions that wait for calls.
+    pub standby: Standby,
     /// The audio threads.
     pub workers: Arc<Workers>,
     /// Twilio over HTTP; `None` without an account.
@@ -131,6 +135,8 @@ struct Call {
     /// The one that will take over.
     next: Option<Link>,
     codec: Option<ModelCodec>,
+    /// A session that waited for calls may be asked to be this one's: none has refused it yet.
+    standby_fits: bool,
     model_bell: Arc<ModelBell>,
     /// The model's end of the rings, while no session has it.
     model_port: Option<ModelPort>,
@@ -167,6 +173,7 @@ impl Call {
             link: None,
             next: None,
             codec: None,
+            standby_fits: true,
             model_bell: Arc::default(),
             model_port: None,
             control: None,
@@ -224,6 +231,10 @@ impl Call {
         match event {
             Some(LegEvent::Text(text)) => {
                 if let Some(event) = self.read(&text) {
+                    if self.refuses_this_call(&event) {
+                        // It goes by the settings of its agent alone, not by those of this call: another, made for it, takes over.
+                        return self.lose_link(now).await;
+                    }
                     if let (wire::ServerEvent::PlayoutStarted { .. }, Some(link)) = (&event, &self.link) {
                         link.received.reply_begins(pipeline::now());
                     }
@@ -239,13 +250,22 @@ impl Call {
                 }
             }
             Some(LegEvent::Connected | LegEvent::ChannelOpen) => {}
-            Some(LegEvent::Lost) | None => {
-                if let Some(link) = self.link.take() {
-                    self.model_port = self.hang_up(link).await;
-                }
-                self.session.handle(now, Input::ModelLost);
-            }
+            Some(LegEvent::Lost) | None => self.lose_link(now).await,
         }
+    }
+
+    /// Whether a session that waited for calls will not have the settings of this one. No other is tried.
+    fn refuses_this_call(&mut self, event: &wire::ServerEvent) -> bool {
+        let refused = matches!(event, wire::ServerEvent::Error(e) if e.event_id == session::UPDATE_ID);
+        self.standby_fits &= !refused;
+        refused
+    }
+
+    async fn lose_link(&mut self, now: Instant) {
+        if let Some(link) = self.link.take() {
+            self.model_port = link.close().await;
+        }
+        self.session.handle(now, Input::ModelLost);
     }
 
     fn handle_next(&mut self, event: Option<LegEvent>) {
@@ -253,6 +273,10 @@ impl Call {
         match event {
             Some(LegEvent::Text(text)) => {
                 if let Some(event) = self.read(&text) {
+                    if self.refuses_this_call(&event) {
+                        self.next = None;
+                        return self.session.handle(now, Input::NextLost);
+                    }
                     self.session.handle(now, Input::Next(event));
                 }
             }
@@ -317,7 +341,7 @@ impl Call {
         // There the leg tells the server what was heard; it only has to know.
         let heard = unheard.and_then(|unheard| unheard.heard);
         let heard_ms = heard.map(|heard| heard.as_millis() as u32);
-        let _ = link.commands.try_send(LegCommand::Interrupt { heard_ms });
+        link.try_send(LegCommand::Interrupt { heard_ms });
         unheard.map(|unheard| Unheard { unheard: Duration::ZERO, ..unheard })
     }
 
@@ -351,7 +375,7 @@ impl Call {
         let audio = &self.settings.audio;
         let config = CallConfig {
             media: start.media_format.audio().ok_or(AttachError::Format)?,
-            codec: self.codec.unwrap_or(offered(self.agent.codec)[0]),
+            codec: self.codec.unwrap_or(session::codecs(self.agent.codec)[0]),
             opus: OpusConfig {
                 complexity: audio.opus_complexity,
                 bitrate: audio.opus_bitrate,
@@ -364,7 +388,7 @@ impl Call {
         self.deps.workers.add(slot).map_err(|_| AttachError::Full)?;
         match &self.link {
             // What was left of an earlier stream goes with its rings.
-            Some(link) => drop(link.commands.try_send(LegCommand::Audio(ports.model))),
+            Some(link) => drop(link.try_send(LegCommand::Audio(self.rings(ports.model)))),
             None => self.model_port = Some(ports.model),
         }
         self.record(config.media);
@@ -427,14 +451,6 @@ impl Call {
         snapshot.downlink = Some(Delays::of(&self.written));
         snapshot.sound = self.control.as_ref().map(|control| Sound::of(&control.stats()));
         snapshot.far_end = Some(Delays::of(&self.ahead));
-    }
-}
-
-/// What is offered, in order. G.711 is taken only if the answer lists it, so Opus is always behind it.
-fn offered(choice: CodecChoice) -> &'static [ModelCodec] {
-    match choice {
-        CodecChoice::Opus => &[ModelCodec::Opus],
-        CodecChoice::Pcmu | CodecChoice::Auto => &[ModelCodec::Pcmu, ModelCodec::Opus],
     }
 }
 

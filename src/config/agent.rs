@@ -39,6 +39,8 @@ pub struct Agent {
     pub reasoning_effort: Option<ReasoningEffort>,
     /// How to reach the model.
     pub transport: Transport,
+    /// How many sessions are kept ready for its calls.
+    pub standby: u8,
     /// What the caller's voice does to ARIA's.
     pub interruption: Interruption,
     /// A recorded greeting: it plays from the first frame on, instead of one of the model's.
@@ -104,7 +106,7 @@ impl Agent {
 }
 
 /// How to reach the model.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// WebRTC, and a WebSocket where that is refused or UDP does not pass.

@@ -123,6 +123,7 @@ pub struct Agent {
     pub language: Option<String>,
     pub reasoning_effort: Option<ReasoningEffort>,
     pub transport: Transport,
+    pub standby: u8,
     pub interruption: Interruption,
     pub greeting_audio: Option<PathBuf>,
     pub greeting_text: Option<String>,

@@ -106,8 +106,8 @@ pub struct Granted {
     pub hold: Hold,
 }
 
-/// A session that the server holds for us. Dropped unused it is hung up, whatever the reason: an answer that never came whole or
-/// cannot be used, a budget that ran out, a caller who has gone.
+/// A session that the server holds for us. Dropped it is hung up, whatever the reason: the call is over, an answer never came whole or
+/// cannot be used, a budget ran out, a caller has gone.
 #[derive(Debug)]
 pub struct Hold {
     client: Client,
@@ -120,9 +120,11 @@ impl Hold {
         self.call_id.as_deref()
     }
 
-    /// The session is in use: whoever uses it hangs up.
-    pub fn keep(mut self) {
-        self.call_id = None;
+    /// Hangs up, and waits for it.
+    pub async fn hang_up(mut self) {
+        if let Some(id) = self.call_id.take() {
+            self.client.hang_up(&id).await;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The model side of a call behind one small boundary: events and audio in our own words.
 //!
-//! [`open`] gets a session by whichever way is to be had, [`Opened::run`] drives it until it is closed or lost. A way is a module
+//! [`open`] gets a session by whichever way is to be had, [`Opened::start`] sets it to work as a `link::Link`. A way is a module
 //! (`rtc`, `socket`) that takes [`LegCommand`]s, tells [`LegEvent`]s and moves sound between the model and a [`ModelPort`]; another
 //! protocol is one more. What a way lacks it makes up: over a WebSocket the leg plays the reply itself and tells of it in the words
 //! that the server has over WebRTC.
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use pipeline::{AgeHistogram, Bell, ModelCodec, ModelPort};
 use tokio::sync::{Notify, mpsc};
 
-use super::connect::{self, Client, ConnectError};
+use super::connect::{self, Client, ConnectError, Hold};
 use super::received::Received;
 use super::{rtc, socket};
 
@@ -36,8 +36,8 @@ const SOCKET_LIMIT: Duration = Duration::from_secs(1);
 pub enum LegCommand {
     /// Send an event. Before the channel is open it waits.
     Text(String),
-    /// The call's rings: sound flows from now on.
-    Audio(ModelPort),
+    /// Sound flows from now on.
+    Audio(Rings),
     /// The caller has interrupted: nothing more of what the model has said may sound. Over WebRTC the server knows by itself.
     Interrupt {
         /// How much was heard since the last `output_audio_buffer.started`, ms, as far as the call knows. Otherwise the leg reckons by
@@ -46,6 +46,17 @@ pub enum LegCommand {
     },
     /// Close the connection and end the task.
     Close,
+}
+
+/// The call's rings, as a leg has them.
+#[derive(Debug)]
+pub struct Rings {
+    /// The model's end of them.
+    pub port: ModelPort,
+    /// Rung when packets for the model are there.
+    pub bell: Arc<ModelBell>,
+    /// Filled with the age of the caller's sound when it leaves.
+    pub sent: Arc<AgeHistogram>,
 }
 
 /// What the leg tells the call.
@@ -63,16 +74,17 @@ pub enum LegEvent {
     Lost,
 }
 
+/// Resolves when packets for the model are there; never without a bell.
+pub(super) async fn rung(bell: Option<&ModelBell>) {
+    match bell {
+        Some(bell) => bell.0.notified().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Woken by the audio thread when packets for the model are ready.
 #[derive(Debug, Default)]
 pub struct ModelBell(Notify);
-
-impl ModelBell {
-    /// Resolves when the bell has rung since the last time.
-    pub(super) async fn notified(&self) {
-        self.0.notified().await;
-    }
-}
 
 impl Bell for ModelBell {
     fn ring(&self) {
@@ -88,8 +100,8 @@ enum Way {
 /// A granted session, not yet running. Dropped it is given back.
 pub struct Opened {
     way: Way,
-    /// To hang up with; a WebSocket has none and needs none.
-    pub call_id: Option<String>,
+    /// The claim to the session; a WebSocket has none and needs none.
+    pub(super) hold: Option<Hold>,
     /// What the model wants to hear.
     pub codec: ModelCodec,
 }
@@ -103,32 +115,31 @@ impl Opened {
         }
     }
 
-    /// Drives the leg until it is closed or lost, and gives the call's rings back. `sent` is filled with the age of the caller's sound when
-    /// it leaves, `received` with where the model's sound has come to.
-    pub async fn run(
+    /// Drives the leg until it is closed or lost, and gives the call's rings back. `received` is filled with where the model's sound has
+    /// come to.
+    pub(super) async fn run(
         self,
-        bell: Arc<ModelBell>,
-        sent: Arc<AgeHistogram>,
         received: Arc<Received>,
         commands: mpsc::Receiver<LegCommand>,
         events: mpsc::Sender<LegEvent>,
     ) -> Option<ModelPort> {
         match self.way {
-            Way::WebRtc(leg) => rtc::run(*leg, bell, sent, received, commands, events).await,
-            Way::WebSocket(leg) => socket::run(*leg, bell, sent, received, commands, events).await,
+            Way::WebRtc(leg) => rtc::run(*leg, received, commands, events).await,
+            Way::WebSocket(leg) => socket::run(*leg, received, commands, events).await,
         }
     }
 }
 
-impl From<rtc::Leg> for Opened {
-    fn from(leg: rtc::Leg) -> Self {
-        Self { call_id: leg.call_id.clone(), codec: leg.codec, way: Way::WebRtc(Box::new(leg)) }
+impl From<rtc::Granted> for Opened {
+    fn from(granted: rtc::Granted) -> Self {
+        let (leg, hold) = granted.part();
+        Self { hold: Some(hold), codec: leg.codec, way: Way::WebRtc(Box::new(leg)) }
     }
 }
 
 impl From<socket::Leg> for Opened {
     fn from(leg: socket::Leg) -> Self {
-        Self { call_id: None, codec: ModelCodec::Pcmu, way: Way::WebSocket(Box::new(leg)) }
+        Self { hold: None, codec: ModelCodec::Pcmu, way: Way::WebSocket(Box::new(leg)) }
     }
 }
 
@@ -177,8 +188,8 @@ async fn connected(
     codecs: &[ModelCodec],
     until: Instant,
     wanted: &AtomicBool,
-) -> Result<rtc::Leg, ConnectError> {
-    let mut leg = rtc::open(client, session, caller, codecs, until, wanted).await?;
-    leg.connect(Instant::now() + ICE_LIMIT).await?;
-    Ok(leg)
+) -> Result<rtc::Granted, ConnectError> {
+    let mut granted = rtc::open(client, session, caller, codecs, until, wanted).await?;
+    granted.connect(Instant::now() + ICE_LIMIT).await?;
+    Ok(granted)
 }

@@ -11,20 +11,19 @@ use pipeline::{ModelCodec, Packet};
 use rtc::data_channel::RTCDataChannelId;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::Registry;
-use rtc::media_stream::MediaStreamTrack;
+use rtc::media_stream::{MediaStreamTrack, MediaStreamTrackId};
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_OPUS, MIME_TYPE_PCMA, MIME_TYPE_PCMU, MediaEngine,
 };
 use rtc::peer_connection::configuration::setting_engine::{SctpMaxMessageSize, SettingEngineBuilder};
 use rtc::peer_connection::event::{RTCDataChannelEvent, RTCPeerConnectionEvent};
-use rtc::peer_connection::message::RTCMessage;
+use rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::state::RTCPeerConnectionState;
 use rtc::peer_connection::transport::{CandidateConfig, CandidateHostConfig, RTCIceCandidate};
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use rtc::rtp;
-use rtc::rtp_transceiver::RTCRtpSenderId;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
 };
@@ -100,7 +99,6 @@ pub enum PeerEvent {
 /// One peer connection.
 pub struct Peer {
     connection: RTCPeerConnection,
-    sender: RTCRtpSenderId,
     ssrc: u32,
     channel: RTCDataChannelId,
     /// Host addresses of the one socket: the loopback one for peers on loopback, the other for the rest.
@@ -163,7 +161,7 @@ impl Peer {
                 ..Default::default()
             }],
         );
-        let sender = connection.add_track(track)?;
+        connection.add_track(track)?;
         // With an encoding that names one codec the offer would list that one alone.
         let transceiver = connection.get_transceivers().next();
         if let Some(mut transceiver) = transceiver.and_then(|id| connection.rtp_transceiver(id)) {
@@ -189,7 +187,6 @@ impl Peer {
             .ok_or_else(|| PeerError("no local description".into()))?;
         let peer = Self {
             connection,
-            sender,
             ssrc,
             channel,
             local: local.to_vec(),
@@ -307,9 +304,9 @@ impl Peer {
     }
 
     /// What a datagram of media brought: one packet at most, and nothing else changes by it. [`Self::poll_event`] would have the stack
-    /// sweep all its parts three times to find the same.
+    /// sweep all its parts four times to find the same.
     pub fn poll_media(&mut self) -> Option<PeerEvent> {
-        let read = self.connection.poll_read()?;
+        let read = self.connection.poll_media_read()?;
         self.event(read.message)
     }
 
@@ -339,9 +336,9 @@ impl Peer {
             ..Default::default()
         };
         let packet = rtp::packet::Packet { header, payload: Bytes::copy_from_slice(packet.payload()) };
-        let mut sender =
-            self.connection.rtp_sender(self.sender).ok_or_else(|| PeerError("the sender is gone".into()))?;
-        sender.write_rtp(now, packet)?;
+        // The stack's sender would compare a copy of all its parameters with the packet first.
+        let message = RTCMessage::RtpPacket(MediaStreamTrackId::default(), packet);
+        self.connection.handle_write(TaggedRTCMessage { now, message })?;
         self.sequence = self.sequence.wrapping_add(1);
         Ok(())
     }

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use pipeline::{AgeHistogram, ModelCodec, ModelPort};
+use pipeline::{ModelCodec, ModelPort};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::connect::{self, Client, ConnectError, Hold};
-use super::leg::{COMMAND_QUEUE, LegCommand, LegEvent, ModelBell};
+use super::leg::{COMMAND_QUEUE, LegCommand, LegEvent, Rings, rung};
 use super::peer::{Peer, PeerEvent, is_media};
 use super::received::Received;
 use super::sdp::Reach;
@@ -29,17 +29,19 @@ const READS_PER_WAKE: usize = 32;
 /// How long to sleep if the stack wants nothing.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// A granted session, not yet running.
+/// A granted session, not yet running. Dropped it is given back.
+pub struct Granted {
+    leg: Leg,
+    hold: Hold,
+}
+
+/// Its connection.
 pub struct Leg {
     /// Boxed: a future that moves it would hold it three times over, 9 kB each.
     peer: Box<Peer>,
     socket: UdpSocket,
-    /// Until the leg runs, dropping it gives the session back.
-    hold: Hold,
     /// ICE and DTLS are up already.
     connected: bool,
-    /// To hang up with.
-    pub call_id: Option<String>,
     /// What the answer wants to hear.
     pub codec: ModelCodec,
 }
@@ -53,17 +55,28 @@ pub async fn open(
     codecs: &[ModelCodec],
     deadline: Instant,
     wanted: &AtomicBool,
-) -> Result<Leg, ConnectError> {
+) -> Result<Granted, ConnectError> {
     connect::attempts(deadline, wanted, || attempt(client, session, safety_identifier, codecs)).await
 }
 
-impl Leg {
+impl Granted {
+    /// The connection, and the claim to the session.
+    pub fn part(self) -> (Leg, Hold) {
+        (self.leg, self.hold)
+    }
+
     /// Drives the connection until ICE and DTLS are up.
     ///
     /// # Errors
     ///
     /// [`ConnectError::Network`] if it is lost or not up by `deadline`.
     pub async fn connect(&mut self, deadline: Instant) -> Result<(), ConnectError> {
+        self.leg.connect(deadline).await
+    }
+}
+
+impl Leg {
+    async fn connect(&mut self, deadline: Instant) -> Result<(), ConnectError> {
         let mut buffer = vec![0; MAX_DATAGRAM];
         loop {
             // What follows the connection is left for whoever runs the leg.
@@ -107,7 +120,7 @@ async fn attempt(
     session: &str,
     safety_identifier: &str,
     codecs: &[ModelCodec],
-) -> Result<Leg, ConnectError> {
+) -> Result<Granted, ConnectError> {
     let local_error = |e: std::io::Error| ConnectError::Local(e.to_string());
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.map_err(local_error)?;
     let port = socket.local_addr().map_err(local_error)?.port();
@@ -122,15 +135,8 @@ async fn attempt(
         tracing::warn!(%error, "the answer was not accepted");
         return Err(super::sdp::SdpError::NotSdp.into());
     }
-    let call_id = granted.hold.call_id().map(str::to_owned);
-    Ok(Leg {
-        peer: Box::new(peer),
-        socket,
-        hold: granted.hold,
-        connected: false,
-        call_id,
-        codec: granted.answer.codec(),
-    })
+    let leg = Leg { peer: Box::new(peer), socket, connected: false, codec: granted.answer.codec() };
+    Ok(Granted { leg, hold: granted.hold })
 }
 
 /// Host candidates of a socket bound to all addresses: the one that the default route uses, and loopback if the model may be there.
@@ -150,22 +156,18 @@ async fn host_addresses(reach: Reach, port: u16) -> Vec<SocketAddr> {
     addresses
 }
 
-/// Drives the leg until it is closed or lost, and gives the call's rings back. `sent` is filled with the age of the caller's sound when
-/// its datagram leaves, `received` with where the model's sound has come to.
+/// Drives the leg until it is closed or lost, and gives the call's rings back. `received` is filled with where the model's sound has come
+/// to.
 pub async fn run(
     leg: Leg,
-    bell: Arc<ModelBell>,
-    sent: Arc<AgeHistogram>,
     received: Arc<Received>,
     mut commands: mpsc::Receiver<LegCommand>,
     events: mpsc::Sender<LegEvent>,
 ) -> Option<ModelPort> {
-    // The call hangs up from now on.
-    leg.hold.keep();
     let mut leg = Running {
         peer: leg.peer,
         socket: leg.socket,
-        port: None,
+        rings: None,
         time: MediaTime::default(),
         waiting: Vec::new(),
         connected: leg.connected,
@@ -173,7 +175,6 @@ pub async fn run(
         first_frame: false,
         stack_due: Instant::now(),
         unsettled: true,
-        sent,
         received,
         events,
     };
@@ -198,16 +199,15 @@ pub async fn run(
             biased;
             command = commands.recv() => match command {
                 Some(LegCommand::Text(text)) => leg.send_text(text),
-                Some(LegCommand::Audio(port)) => {
+                Some(LegCommand::Audio(rings)) => {
                     leg.time.begin_stream();
-                    leg.port = Some(port);
+                    leg.rings = Some(rings);
                 }
                 // The server hears the caller as well, and stops by itself.
                 Some(LegCommand::Interrupt { .. }) => {}
                 Some(LegCommand::Close) | None => break,
             },
-            // Another session's leg may wait for the same call's bell until it takes over.
-            () = bell.notified(), if leg.port.is_some() => {}
+            () = rung(leg.rings.as_ref().map(|rings| &*rings.bell)) => {}
             received = leg.socket.recv_from(&mut buffer) => {
                 if leg.receive(received, &mut buffer).is_err() {
                     break;
@@ -221,13 +221,13 @@ pub async fn run(
     metrics::counter!("aria_model_stranger_datagrams_total").increment(leg.peer.strangers());
     // The call may be waiting for this; if its queue is full it reads the closed channel instead.
     let _ = leg.events.try_send(LegEvent::Lost);
-    leg.port
+    leg.rings.map(|rings| rings.port)
 }
 
 struct Running {
     peer: Box<Peer>,
     socket: UdpSocket,
-    port: Option<ModelPort>,
+    rings: Option<Rings>,
     time: MediaTime,
     /// Events that came before the channel was open.
     waiting: Vec<String>,
@@ -239,7 +239,6 @@ struct Running {
     /// The stack may have datagrams, events or another deadline: anything but sound went in. Each question to the stack walks through all
     /// its parts, so it is not asked after every packet.
     unsettled: bool,
-    sent: Arc<AgeHistogram>,
     received: Arc<Received>,
     events: mpsc::Sender<LegEvent>,
 }
@@ -284,8 +283,8 @@ impl Running {
 
     /// Sends what is there. The audio thread keeps the pace of a burst.
     fn send_audio(&mut self) {
-        let Some(port) = self.port.as_mut().filter(|_| self.connected) else { return };
-        while let Some(mut packet) = port.pop() {
+        let Some(rings) = self.rings.as_mut().filter(|_| self.connected) else { return };
+        while let Some(mut packet) = rings.port.pop() {
             let now = Instant::now();
             packet.timestamp = self.time.of(&packet, now);
             if self.peer.send_audio(now, &packet).is_err() {
@@ -297,7 +296,7 @@ impl Running {
                 // Something else was before the sound, which is still in there.
                 self.unsettled |= !is_media(&datagram);
             }
-            self.sent.record(pipeline::now().saturating_sub(packet.born));
+            rings.sent.record(pipeline::now().saturating_sub(packet.born));
             if !self.first_frame {
                 self.first_frame = true;
                 let _ = self.events.try_send(LegEvent::FirstFrameOut);
@@ -344,8 +343,8 @@ impl Running {
         let told = match event {
             PeerEvent::Audio(packet) => {
                 self.received.handle_packet(&packet);
-                if let Some(port) = &mut self.port
-                    && port.push(packet).is_err()
+                if let Some(rings) = &mut self.rings
+                    && rings.port.push(packet).is_err()
                 {
                     metrics::counter!("aria_model_audio_dropped_total").increment(1);
                 }

@@ -3,9 +3,13 @@
 //! Source: `RealtimeSessionCreateRequestGA`. Unknown fields are refused by the server, so only what is set is sent. The audio formats
 //! are left out: over WebRTC the SDP decides.
 
+use pipeline::ModelCodec;
 use serde_json::{Map, Value, json};
 
-use crate::config::{Agent, Interruption, NoiseReduction, TurnDetection};
+use crate::config::{Agent, CodecChoice, Interruption, NoiseReduction, TurnDetection};
+
+/// Names the event of [`update`].
+pub const UPDATE_ID: &str = "aria_standby";
 
 /// The session of one agent, with the entries of `tools`.
 pub fn settings(agent: &Agent, tools: Vec<Value>) -> Value {
@@ -43,6 +47,27 @@ pub fn settings(agent: &Agent, tools: Vec<Value>) -> Value {
     session
 }
 
+/// The event that makes a session that is up already the one of these [`settings`]. An `error` about it names [`UPDATE_ID`].
+pub fn update(settings: &Value) -> String {
+    let mut session = settings.clone();
+    if let Some(session) = session.as_object_mut() {
+        // It never changes, and is refused if it is in there.
+        session.remove("model");
+        // What is not in there stays as it is.
+        session.entry("instructions").or_insert_with(|| Value::from(""));
+        session.entry("tools").or_insert_with(|| json!([]));
+    }
+    json!({ "type": "session.update", "event_id": UPDATE_ID, "session": session }).to_string()
+}
+
+/// What is offered over WebRTC, in order. G.711 is taken only if the answer lists it, so Opus is always behind it.
+pub fn codecs(choice: CodecChoice) -> &'static [ModelCodec] {
+    match choice {
+        CodecChoice::Opus => &[ModelCodec::Opus],
+        CodecChoice::Pcmu | CodecChoice::Auto => &[ModelCodec::Pcmu, ModelCodec::Opus],
+    }
+}
+
 fn turn_detection(kind: &TurnDetection, interruption: Interruption) -> Value {
     // The server makes the response at the end of a turn and cancels it when the caller speaks: it owns the playout buffer. Where not
     // every sound of the caller's may do that, the bridge decides, and asks for each response itself.
@@ -73,6 +98,19 @@ fn noise_reduction(kind: NoiseReduction) -> Value {
 mod tests {
     use super::*;
     use crate::config::{Sources, load};
+
+    #[test]
+    fn an_update_leaves_nothing_of_another_call() {
+        let settings = json!({ "type": "realtime", "model": "m", "audio": {} });
+        let update: Value = serde_json::from_str(&update(&settings)).expect("it is JSON");
+        assert_eq!(
+            update,
+            json!({
+                "type": "session.update", "event_id": UPDATE_ID,
+                "session": { "type": "realtime", "audio": {}, "instructions": "", "tools": [] }
+            })
+        );
+    }
 
     #[test]
     fn the_default_agent_asks_for_this() {

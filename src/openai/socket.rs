@@ -14,7 +14,7 @@ mod stream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pipeline::{AgeHistogram, ModelCodec, ModelPort, Packet};
+use pipeline::{ModelCodec, ModelPort, Packet};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -26,7 +26,7 @@ use self::append::Append;
 use self::held::FRAME_BYTES;
 use self::playout::{Out, Playout};
 use self::stream::Stream;
-use super::leg::{LegCommand, LegEvent, ModelBell};
+use super::leg::{LegCommand, LegEvent, Rings, rung};
 use super::received::Received;
 use super::wire::ClientEvent;
 use super::wire::sound::{self, SoundEvent};
@@ -42,20 +42,18 @@ const SILENT_LIMIT: Duration = Duration::from_secs(12);
 /// How long the last words and the close frame may take.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 
-/// Drives the leg until it is closed or lost, and gives the call's rings back. `sent` is filled with the age of the caller's sound when its
-/// message leaves, `received` with where the model's sound has come to.
+/// Drives the leg until it is closed or lost, and gives the call's rings back. `received` is filled with where the model's sound has come
+/// to.
 pub async fn run(
     leg: Leg,
-    bell: Arc<ModelBell>,
-    sent: Arc<AgeHistogram>,
     received: Arc<Received>,
     mut commands: mpsc::Receiver<LegCommand>,
     events: mpsc::Sender<LegEvent>,
 ) -> Option<ModelPort> {
     let now = Instant::now();
     let mut running = Running {
-        stream: Stream::new(leg.ws, sent),
-        port: None,
+        stream: Stream::new(leg.ws),
+        rings: None,
         append: Append::default(),
         playout: Playout::default(),
         seq: 0,
@@ -84,15 +82,14 @@ pub async fn run(
             biased;
             command = commands.recv(), if !running.stream.is_full() => match command {
                 Some(LegCommand::Text(text)) => running.send_text(text),
-                Some(LegCommand::Audio(port)) => running.port = Some(port),
+                Some(LegCommand::Audio(rings)) => running.rings = Some(rings),
                 Some(LegCommand::Interrupt { heard_ms }) => {
                     running.playout.handle_interrupt(Instant::now(), heard_ms);
                 }
                 Some(LegCommand::Close) | None => break,
             },
-            // Another session's leg may wait for the same call's bell until it takes over.
-            () = bell.notified(), if running.port.is_some() => {}
-            message = running.stream.next() => match message {
+            () = rung(running.rings.as_ref().map(|rings| &*rings.bell)) => {}
+            message = running.stream.next(running.rings.as_ref().map(|rings| &*rings.sent)) => match message {
                 Some(Message::Close(_)) | None => break,
                 Some(message) => running.receive(message),
             },
@@ -102,14 +99,14 @@ pub async fn run(
     // The call may be waiting for this; if its queue is full it reads the closed channel instead.
     let _ = running.events.try_send(LegEvent::Lost);
     // The call waits for its rings, not for the goodbye.
-    let Running { port, stream, .. } = running;
+    let Running { rings, stream, .. } = running;
     tokio::spawn(async move { tokio::time::timeout(CLOSE_LIMIT, stream.close()).await });
-    port
+    rings.map(|rings| rings.port)
 }
 
 struct Running {
     stream: Stream,
-    port: Option<ModelPort>,
+    rings: Option<Rings>,
     append: Append,
     playout: Playout,
     /// Of the packets for the rings, as if they were RTP. Pauses are not in the timestamps.
@@ -130,7 +127,7 @@ struct Silent;
 impl Running {
     /// When something is to be done without a message, a command or the bell.
     fn due(&self) -> Instant {
-        let playout = self.playout.poll_timeout().filter(|_| self.port.is_some());
+        let playout = self.playout.poll_timeout().filter(|_| self.rings.is_some());
         let alive = self.ping_due.min(self.heard_at + SILENT_LIMIT);
         playout.map_or(alive, |due| due.min(alive))
     }
@@ -148,8 +145,8 @@ impl Running {
 
     /// Sends what the caller has said. The audio thread keeps the pace of a burst.
     fn send_audio(&mut self) {
-        let Some(port) = &mut self.port else { return };
-        while let Some(packet) = port.pop() {
+        let Some(rings) = &mut self.rings else { return };
+        while let Some(packet) = rings.port.pop() {
             // Until the audio thread knows what the model wants, there may be a frame in another codec.
             if packet.codec != ModelCodec::Pcmu || self.stream.is_full() {
                 metrics::counter!("aria_model_audio_unsent_total").increment(1);
@@ -211,7 +208,7 @@ impl Running {
 
     /// Gives the rings what is due, and tells the call and the server what became of it. Without rings nothing sounds.
     fn play(&mut self, now: Instant) {
-        if self.port.is_none() {
+        if self.rings.is_none() {
             return;
         }
         while let Some(out) = self.playout.poll(now) {
@@ -235,9 +232,9 @@ impl Running {
         let packet = Packet::new(born, ModelCodec::Pcmu, self.seq, self.timestamp, first, audio);
         self.seq = self.seq.wrapping_add(1);
         self.timestamp = self.timestamp.wrapping_add(FRAME_BYTES as u32);
-        let (Some(port), Some(packet)) = (&mut self.port, packet) else { return };
+        let (Some(rings), Some(packet)) = (&mut self.rings, packet) else { return };
         self.received.handle_packet(&packet);
-        if port.push(packet).is_err() {
+        if rings.port.push(packet).is_err() {
             metrics::counter!("aria_model_audio_dropped_total").increment(1);
         }
     }

@@ -104,22 +104,18 @@ async fn relay(
         }
     };
     let cut = if is_media { cuts.lock().expect("nobody panics with it").pop_front() } else { None };
-    // Whichever side breaks, the other is told by the end of its socket.
+    // Whichever side breaks, the other is told by the end of its socket. Errors are how it ends.
+    if let Some(cut) = cut {
+        let _ = relay_until(phone, bridge, cut, &made, &gone).await;
+        return;
+    }
     let mut watched = gone.subscribe();
-    let relaying = async {
-        // Errors are how it ends.
-        let _ = match cut {
-            Some(cut) => relay_until(phone, bridge, cut, &made).await,
-            None => relay_all(phone, bridge).await,
-        };
-        if cut.is_some_and(|cut| cut.how == How::Vanish) {
-            gone.send_replace(true);
-        }
-    };
     tokio::select! {
-        () = relaying => {}
+        // In this order: what a phone that is gone has just sent must not slip through.
+        biased;
         // The sender is here.
         _ = watched.wait_for(|gone| *gone) => {}
+        _ = relay_all(phone, bridge) => {}
     }
 }
 
@@ -136,6 +132,7 @@ async fn relay_until(
     bridge: TcpStream,
     cut: Cut,
     made: &Mutex<Vec<Made>>,
+    gone: &watch::Sender<bool>,
 ) -> io::Result<()> {
     let (mut up_from, mut down_to) = phone.into_split();
     let (mut down_from, mut up_to) = bridge.into_split();
@@ -158,6 +155,10 @@ async fn relay_until(
     if matches!(cut.how, How::Reset | How::Vanish) {
         up_from.as_ref().set_zero_linger()?;
         up_to.as_ref().set_zero_linger()?;
+    }
+    if cut.how == How::Vanish {
+        // First: the phone says at once that its stream is broken.
+        gone.send_replace(true);
     }
     note(Instant::now());
     // The sockets end with the last of their halves.

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use aria_bridge::config::{OpenAiSettings, Secret};
 use aria_bridge::openai::connect::Client;
-use aria_bridge::openai::leg::{self, LegCommand, LegEvent, ModelBell, Transport};
-use pipeline::{CallConfig, MediaFrame, ModelCodec, ModelPort, Silent, Workers, WorkersConfig};
+use aria_bridge::openai::leg::{self, LegCommand, LegEvent, ModelBell, Rings, Transport};
+use aria_bridge::openai::link::Link;
+use pipeline::{CallConfig, MediaFrame, ModelCodec, Silent, Workers, WorkersConfig};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use url::Url;
 
@@ -36,13 +35,8 @@ const LONG_TEXT: usize = 40_000;
 
 /// A running leg and what it tells.
 struct Running {
-    call_id: String,
-    codec: ModelCodec,
+    link: Link,
     asked: Instant,
-    commands: mpsc::Sender<LegCommand>,
-    events: mpsc::Receiver<LegEvent>,
-    task: JoinHandle<Option<ModelPort>>,
-    bell: Arc<ModelBell>,
 }
 
 /// A call in Opus, one with G.711 offered first, of which the peer makes `preferring_g711`, and one that the peer ends.
@@ -60,18 +54,12 @@ async fn open(client: &Client, codecs: &[ModelCodec]) -> Running {
     let wanted = AtomicBool::new(true);
     let leg = leg::open(client, &session, "caller", codecs, Transport::WebRtc, &wanted);
     let leg = leg.await.expect("the peer takes the call");
-    let codec = leg.codec;
-    let call_id = leg.call_id.clone().expect("the peer names the call");
-    let (commands, commands_out) = mpsc::channel(leg::COMMAND_QUEUE);
-    let (events_in, events) = mpsc::channel(leg::EVENT_QUEUE);
-    let bell = Arc::new(ModelBell::default());
-    let task = tokio::spawn(leg.run(bell.clone(), Arc::default(), Arc::default(), commands_out, events_in));
-    Running { call_id, codec, asked, commands, events, task, bell }
+    Running { link: leg.start(), asked }
 }
 
 impl Running {
     async fn event(&mut self) -> LegEvent {
-        timeout(STEP, self.events.recv()).await.expect("an event in time").expect("Lost comes before the end")
+        timeout(STEP, self.link.next()).await.expect("an event in time").expect("Lost comes before the end")
     }
 
     /// The next event of the server.
@@ -86,19 +74,20 @@ impl Running {
     }
 
     async fn send(&self, event: Value) {
-        self.commands.send(LegCommand::Text(event.to_string())).await.expect("the leg runs");
+        self.link.send(LegCommand::Text(event.to_string())).await;
     }
 }
 
 async fn talk(client: &Client, base: &Url, index: usize, codecs: &[ModelCodec], expected: ModelCodec) {
     let mut leg = open(client, codecs).await;
-    assert_eq!(leg.codec, expected);
+    assert_eq!(leg.link.codec, expected);
     let granted = leg.asked.elapsed();
     let workers = Workers::start(WorkersConfig::default()).expect("a thread can be started");
-    let config = CallConfig { codec: leg.codec, ..CallConfig::default() };
-    let (ports, slot) = pipeline::call(config, Arc::new(Silent), leg.bell.clone());
+    let config = CallConfig { codec: leg.link.codec, ..CallConfig::default() };
+    let bell = Arc::new(ModelBell::default());
+    let (ports, slot) = pipeline::call(config, Arc::new(Silent), bell.clone());
     assert!(workers.add(slot).is_ok(), "a fresh worker has room");
-    leg.commands.send(LegCommand::Audio(ports.model)).await.expect("the leg runs");
+    leg.link.send(LegCommand::Audio(Rings { port: ports.model, bell, sent: Arc::default() })).await;
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let caller = tokio::spawn(sing(ports.media, stopped));
 
@@ -137,9 +126,9 @@ async fn talk(client: &Client, base: &Url, index: usize, codecs: &[ModelCodec], 
     let (seconds, hz) = tone::find(&heard, 8_000);
 
     let asked_to_close = Instant::now();
-    leg.commands.send(LegCommand::Close).await.expect("the leg runs");
+    leg.link.send(LegCommand::Close).await;
     while !matches!(leg.event().await, LegEvent::Lost) {}
-    timeout(STEP, leg.task).await.expect("the leg's task ends").expect("without a panic");
+    timeout(STEP, leg.link.close()).await.expect("the leg's task ends").expect("it gives the rings back");
     let ours = asked_to_close.elapsed();
     let (report, theirs) =
         report::wait_for(base, index, CLOSED, "the peer sees the channel close", |s| s.channel_closed).await;
@@ -164,10 +153,10 @@ async fn be_hung_up_on(client: &Client) {
     let mut leg = open(client, &[ModelCodec::Opus]).await;
     assert_eq!(leg.server_event().await["type"], "session.created");
     let asked = Instant::now();
-    client.hang_up(&leg.call_id).await;
+    client.hang_up(leg.link.call_id().expect("the peer names the call")).await;
     while !matches!(leg.event().await, LegEvent::Lost) {}
     assert!(asked.elapsed() < CLOSED, "known after {:?}", asked.elapsed());
-    timeout(STEP, leg.task).await.expect("the leg's task ends").expect("without a panic");
+    assert!(timeout(STEP, leg.link.close()).await.expect("the leg's task ends").is_none(), "it had no rings");
 }
 
 fn close_to(hz: f64, wanted: f64) -> bool {

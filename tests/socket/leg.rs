@@ -1,16 +1,15 @@
 //! The leg by itself: its boundary, and what ends it.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aria_bridge::config::{OpenAiSettings, Secret};
 use aria_bridge::openai::connect::{Client, ConnectError};
-use aria_bridge::openai::leg::{self, LegCommand, LegEvent, ModelBell, Opened, Transport};
+use aria_bridge::openai::leg::{self, LegCommand, LegEvent, Opened, Transport};
+use aria_bridge::openai::link::Link;
 use pipeline::ModelCodec;
 use serde_json::{Value, json};
 use sim::model::{End, Faults, MediaFaults, ModelConfig, ModelServer};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// How long anything here may take.
@@ -24,27 +23,15 @@ async fn open(server: &ModelServer, transport: Transport) -> Result<Opened, Conn
     leg::open(&client, &session.to_string(), "caller", &codecs, transport, &AtomicBool::new(true)).await
 }
 
-struct Running {
-    commands: mpsc::Sender<LegCommand>,
-    events: mpsc::Receiver<LegEvent>,
-}
+struct Running(Link);
 
 fn run(leg: Opened) -> Running {
-    let (commands, commands_out) = mpsc::channel(leg::COMMAND_QUEUE);
-    let (events_in, events) = mpsc::channel(leg::EVENT_QUEUE);
-    tokio::spawn(leg.run(
-        Arc::new(ModelBell::default()),
-        Arc::default(),
-        Arc::default(),
-        commands_out,
-        events_in,
-    ));
-    Running { commands, events }
+    Running(leg.start())
 }
 
 impl Running {
     async fn event(&mut self) -> LegEvent {
-        timeout(STEP, self.events.recv()).await.expect("an event in time").expect("Lost comes before the end")
+        timeout(STEP, self.0.next()).await.expect("an event in time").expect("Lost comes before the end")
     }
 
     async fn text(&mut self) -> Value {
@@ -59,10 +46,7 @@ impl Running {
 
     async fn lost(&mut self) {
         while !matches!(self.event().await, LegEvent::Lost) {}
-        assert!(
-            timeout(STEP, self.events.recv()).await.expect("in time").is_none(),
-            "Lost is the last event"
-        );
+        assert!(timeout(STEP, self.0.next()).await.expect("in time").is_none(), "Lost is the last event");
     }
 }
 
@@ -83,11 +67,11 @@ async fn ended(server: &ModelServer) -> End {
 async fn the_session_has_our_settings_before_anything_is_said() {
     let server = ModelServer::start(ModelConfig::default()).expect("a simulated model");
     let leg = open(&server, Transport::WebSocket).await.expect("a session");
+    let mut leg = run(leg);
     assert_eq!(
-        (leg.transport(), leg.codec, leg.call_id.clone()),
+        (leg.0.transport, leg.0.codec, leg.0.call_id()),
         (Transport::WebSocket, ModelCodec::Pcmu, None)
     );
-    let mut leg = run(leg);
     assert!(matches!(leg.event().await, LegEvent::Connected));
     assert!(matches!(leg.event().await, LegEvent::ChannelOpen));
     assert_eq!(leg.text().await["type"], "session.created");
@@ -103,7 +87,7 @@ async fn the_session_has_our_settings_before_anything_is_said() {
     }
     let record = &server.sessions()[0];
     assert_eq!(record.request.safety_identifier.as_deref(), Some("caller"));
-    leg.commands.send(LegCommand::Close).await.expect("the leg runs");
+    leg.0.send(LegCommand::Close).await;
     leg.lost().await;
     assert_eq!(ended(&server).await, End::PeerClosed);
 }
@@ -145,7 +129,7 @@ async fn a_server_that_has_fallen_silent_is_noticed() {
     let config = ModelConfig { faults: Faults { media, ..Faults::default() }, ..ModelConfig::default() };
     let server = ModelServer::start(config).expect("a simulated model");
     let mut leg = run(open(&server, Transport::WebSocket).await.expect("a session"));
-    let lost = async { while !matches!(leg.events.recv().await, Some(LegEvent::Lost) | None) {} };
+    let lost = async { while !matches!(leg.0.next().await, Some(LegEvent::Lost) | None) {} };
     timeout(Duration::from_secs(14), lost).await.expect("it is noticed");
 }
 

@@ -109,10 +109,7 @@ pub struct House {
 
 impl Drop for House {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // The bridge may have ended by itself.
-            let _ = stop.send(());
-        }
+        self.stop();
         if let Some(runtime) = self.runtime.take() {
             // A runtime may not be waited for inside another.
             runtime.shutdown_background();
@@ -217,6 +214,14 @@ impl House {
         let heard = sessions.last().and_then(|s| self.models[agent].heard(&s.call_id)).unwrap_or_default();
         let snapshot = self.registry.snapshot(&report.call_sid);
         Held { report, snapshot, sessions, heard, zero, released }
+    }
+
+    /// The bridge is told to end, and drains.
+    pub fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // It may have ended by itself.
+            let _ = stop.send(());
+        }
     }
 
     /// Tasks of the bridge's runtime.
@@ -331,7 +336,7 @@ fn settings(plan: &Blueprint, bridge: &str, model: &str, twilio: &str, desk: &st
         file += &format!(
             r#"
             [agents.a{agent}]
-            instructions = "{instructions}"
+            instructions = "{instructions} You talk to {{{{caller}}}}."
             greeting = "{greeting}"
             codec = "{codec}"
             {more}

@@ -138,10 +138,15 @@ impl Program {
 
     /// Calls that are here, by its own metrics.
     pub async fn live(&self) -> usize {
+        self.metric("aria_calls").await.map_or(0, |number| number as usize)
+    }
+
+    /// A metric by its name and labels, once there is one.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
         let url = self.url.join("/metrics").expect("a path");
         let text = reqwest::get(url).await.expect("it answers").text().await.expect("text");
-        let line = text.lines().find_map(|line| line.strip_prefix("aria_calls "));
-        line.map_or(0, |number| number.trim().parse::<f64>().expect("a number") as usize)
+        let number = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        number.map(|number| number.trim().parse().expect("a number"))
     }
 
     /// Waits until no call is here.

@@ -141,22 +141,24 @@ async fn several_calls_run_side_by_side_and_are_answered_in_one_go() {
 
 #[tokio::test]
 async fn fault_40_many_at_once_share_what_a_call_may_use() {
-    let desk = DeskConfig { then: DeskFault::Slow(Duration::from_millis(300)), ..DeskConfig::default() };
+    let (slow, deadline) = (Duration::from_secs(1), Duration::from_millis(3_500));
+    let desk = DeskConfig { then: DeskFault::Slow(slow), ..DeskConfig::default() };
     let service = sim::desk::Desk::start(desk).expect("a simulated desk");
     let table = format!(
-        "[[tools]]\ntype = \"http\"\nname = \"t\"\nurl = \"{}\"\ntimeout_ms = 1000\nmax_per_call = 100\n\
+        "[[tools]]\ntype = \"http\"\nname = \"t\"\nurl = \"{}\"\ntimeout_ms = {}\nmax_per_call = 100\n\
          [tools]\nprivate_hosts = [\"127.0.0.1\"]",
-        service.url()
+        service.url(),
+        deadline.as_millis()
     );
     let (runner, desk) = runner(&table).expect("this is a table");
     let begun = Instant::now();
     let run = || runner.run(&desk, "t", r#"{"city":"Lima"}"#.into());
     let outcomes = join_all((0..100).map(|_| run())).await;
     let good = outcomes.iter().filter(|o| o.ok).count();
-    // Three rounds of eight fit into a second; the others were told that there are too many.
-    assert!((16..=32).contains(&good), "{good} of 100");
+    // No more than three rounds of eight fit before the deadline, and one at least; the others were told that there are too many.
+    assert!((8..=24).contains(&good), "{good} of 100");
     assert!(outcomes.iter().any(|o| o.output_for_model.contains("too many")), "{outcomes:?}");
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < 2 * deadline, "{:?}", begun.elapsed());
     assert!(!run().await.ok, "the budget is spent");
 }
 

@@ -207,6 +207,8 @@ pub struct EventFaults {
     pub fail_response: Option<(usize, String)>,
     /// Input transcription fails (`conversation.item.input_audio_transcription.failed`).
     pub transcription_fails: bool,
+    /// Every `session.update` is refused.
+    pub update_refused: bool,
 }
 
 /// One very large event.

@@ -92,7 +92,7 @@ impl Call {
             // The leg is the output buffer there, and hears of the interruption by itself.
             return;
         }
-        if self.link.as_ref().is_none_or(|link| link.commands.try_send(LegCommand::Text(text)).is_err()) {
+        if !self.link.as_ref().is_some_and(|link| link.try_send(LegCommand::Text(text))) {
             metrics::counter!("aria_model_events_unsent_total").increment(1);
         }
     }

@@ -6,7 +6,7 @@ use pipeline::Command;
 
 use super::Call;
 use crate::call::{CallEnd, MediaCommand};
-use crate::openai::leg::LegCommand;
+use crate::openai::link::Link;
 
 /// How long goodbyes over HTTP may take once the call is over.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,14 +22,11 @@ impl Call {
         if let Some(dial) = self.dial.take() {
             dial.abandon();
         }
-        let mut ids = Vec::new();
-        for link in [self.link.take(), self.next.take()].into_iter().flatten() {
-            let _ = link.commands.try_send(LegCommand::Close);
-            ids.extend(link.call_id);
-        }
+        let links = [self.link.take(), self.next.take()];
+        let holds: Vec<_> = links.into_iter().flatten().filter_map(Link::end).collect();
         let hang_up_model = async {
-            for id in ids {
-                self.deps.model.hang_up(&id).await;
+            for hold in holds {
+                hold.hang_up().await;
             }
         };
         let hang_up_phone = async {

@@ -22,6 +22,8 @@ const DEFAULT_TRANSCRIPTION: &str = "gpt-realtime-whisper";
 const DEFAULT_IDLE_SECONDS: u64 = 15;
 /// Longest text of an agent, bytes: OpenAI's instructions and ours have to fit one event with the tools.
 const MAX_TEXT_BYTES: usize = 32 * 1024;
+/// Most sessions that are kept ready for one agent.
+const MAX_STANDBY: u8 = 50;
 
 /// The agent of a table. `environment` is where its tools' secrets come from, `denied` are prefixes of numbers that no tool may reach.
 pub fn resolve(
@@ -76,6 +78,9 @@ pub fn resolve(
     faults.unless(typed.max_call_seconds != Some(0), || {
         value_error(field("max_call_seconds"), "0", "at least 1")
     });
+    faults.unless(typed.standby <= MAX_STANDBY, || {
+        value_error(field("standby"), typed.standby.to_string(), format!("0 to {MAX_STANDBY}"))
+    });
     let mut keys = Vec::new();
     for (key, typed) in typed.keys {
         keys.extend(faults.ok(resolve_key(&field("keys"), &key, typed)));
@@ -107,6 +112,7 @@ pub fn resolve(
             language: typed.language,
             reasoning_effort: typed.reasoning_effort,
             transport: typed.transport,
+            standby: typed.standby,
             interruption: typed.interruption,
             recorded_greeting: recorded_greeting?,
             wait: wait?,

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::{Sink, Stream as _};
@@ -38,13 +37,12 @@ pub fn config() -> WebSocketConfig {
 pub struct Stream {
     ws: WebSocketStream<Upgraded>,
     waiting: VecDeque<(Message, Option<Nanos>)>,
-    sent: Arc<AgeHistogram>,
 }
 
 impl Stream {
-    /// `sent` is filled with the age of the sound that leaves.
-    pub fn new(ws: WebSocketStream<Upgraded>, sent: Arc<AgeHistogram>) -> Self {
-        Self { ws, waiting: VecDeque::new(), sent }
+    /// Nothing waits.
+    pub fn new(ws: WebSocketStream<Upgraded>) -> Self {
+        Self { ws, waiting: VecDeque::new() }
     }
 
     /// Whether [`MAX_WAITING`] messages wait.
@@ -57,10 +55,11 @@ impl Stream {
         self.waiting.push_back((message, born));
     }
 
-    /// Writes what waits until a message can be read; `None` once the connection is gone. May be dropped and called again at any time.
-    pub async fn next(&mut self) -> Option<Message> {
+    /// Writes what waits until a message can be read; `None` once the connection is gone. `sent` is filled with the
+    /// age of the sound that leaves. May be dropped and called again at any time.
+    pub async fn next(&mut self, sent: Option<&AgeHistogram>) -> Option<Message> {
         poll_fn(|cx| {
-            if self.poll_write(cx).is_err() {
+            if self.poll_write(cx, sent).is_err() {
                 return Poll::Ready(None);
             }
             Pin::new(&mut self.ws).poll_next(cx).map(|message| message?.ok())
@@ -69,7 +68,7 @@ impl Stream {
     }
 
     /// Writes what waits, as far as the socket takes it.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), ()> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, sent: Option<&AgeHistogram>) -> Result<(), ()> {
         let mut ws = Pin::new(&mut self.ws);
         while !self.waiting.is_empty() {
             match ws.as_mut().poll_ready(cx) {
@@ -79,8 +78,8 @@ impl Stream {
             }
             let Some((message, born)) = self.waiting.pop_front() else { break };
             ws.as_mut().start_send(message).map_err(|_| ())?;
-            if let Some(born) = born {
-                self.sent.record(pipeline::now().saturating_sub(born));
+            if let (Some(born), Some(sent)) = (born, sent) {
+                sent.record(pipeline::now().saturating_sub(born));
             }
         }
         match ws.poll_flush(cx) {
@@ -91,7 +90,7 @@ impl Stream {
 
     /// Writes what waits and a close frame. The caller bounds the time.
     pub async fn close(mut self) {
-        poll_fn(|cx| match self.poll_write(cx) {
+        poll_fn(|cx| match self.poll_write(cx, None) {
             Ok(()) if !self.waiting.is_empty() => Poll::Pending,
             _ => Poll::Ready(()),
         })

@@ -28,8 +28,8 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError}
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 pub use end::StreamEnd;
+pub use intake::{Intake, Taken};
 
-use self::intake::Intake;
 use self::kept::Kept;
 use self::open::Opened;
 use self::pings::Pings;

@@ -128,6 +128,9 @@ impl Session {
     }
 
     fn update_session(&mut self, request: &Value, now: Duration) -> Result<(), Refusal> {
+        if self.setup.faults.update_refused {
+            return Err(Refusal::new("invalid_value", "The session cannot be updated.", Some("session")));
+        }
         self.settings.update(request, self.spoke)?;
         match (self.settings.vad(), &mut self.vad) {
             (Some(settings), Some(vad)) if settings != vad.settings() => vad.set(settings),

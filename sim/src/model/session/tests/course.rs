@@ -119,6 +119,7 @@ fn faults_are_what_they_say() {
         error: Some((Duration::from_millis(300), "server_error".to_owned())),
         fail_response: Some((0, "rate_limit_exceeded".to_owned())),
         transcription_fails: true,
+        update_refused: false,
     };
     let mut talk = talk_with(request(), Unverified::default(), faults);
     talk.silence(400);

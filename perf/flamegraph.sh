@@ -3,9 +3,10 @@
 #
 #   perf/flamegraph.sh [CALLS] [SECONDS] [opus|pcmu]        default: 40 calls, 15 seconds, opus
 #
-# Starts the bridge and the simulated model, holds CALLS calls in which both sides send all the time, and asks the bridge for profiles of
+# Starts a bridge, loads it with `aria load` (CALLS calls in which both sides speak all the time), and asks the bridge for profiles of
 # its own CPU time. Needs the Rust toolchain and a C compiler, nothing more: no perf, no hardware counters, no privileges. Everything is on
-# loopback and ends with the script. Results: target/perf/{audio,network}-CODEC.{svg,folded}. ARIA=PROGRAM takes that one and builds none.
+# loopback (the model on port 8090) and ends with the script. Results: target/perf/{audio,network}-CODEC.{svg,folded}, and what the load suite
+# found meanwhile in target/perf/load-CODEC.html. ARIA=PROGRAM takes that one and builds none.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -41,11 +42,6 @@ announced() {
     exit 1
 }
 
-# The model speaks all the time and the caller's line is always open: packets in both directions, as in the worst call.
-clips='"all-busy", "thank-you-for-calling", "phone-number-please", "not-understood", "nobody-available", "hold-time"'
-echo "{\"greeting\": [$clips, $clips, $clips, $clips, $clips, $clips, $clips, $clips], \"turns\": []}" >"$work/model.json"
-length=$((calls / 20 + 4 * seconds + 20))
-printf 'pause %ss\nhangup\n' "$length" >"$work/caller.txt"
 cat >"$work/aria.toml" <<EOF
 [limits]
 max_calls = $((calls + 10))
@@ -55,16 +51,15 @@ greeting = "Greet the caller."
 codec = "$codec"
 EOF
 
-announced OPENAI_BASE_URL= model "$aria" model --listen 127.0.0.1:0 --script "$work/model.json"
-export OPENAI_BASE_URL=$address OPENAI_API_KEY=sk-simulated ARIA_PUBLIC_URL=http://localhost:8080 RUST_LOG=warn
+model=127.0.0.1:8090 ramp=10
+export OPENAI_BASE_URL=http://$model/v1 OPENAI_API_KEY=sk-simulated ARIA_PUBLIC_URL=http://localhost:8080 RUST_LOG=warn
 announced "listening on " bridge env ARIA_LISTEN=127.0.0.1:0 ARIA_CONFIG="$work/aria.toml" "$aria" serve
 bridge=$address
 
-# The load. Whatever holds calls against $bridge for some $length seconds does.
-load=("$aria" call --url "$bridge" --calls "$calls" --script "$work/caller.txt" --limit 300)
-"${load[@]}" >"$work/calls" 2>&1 &
+# The load: once all calls are up it lasts for the four profiles, and for what is between them.
+"$aria" load --url "$bridge" --public-url "$ARIA_PUBLIC_URL" --model "$model" --pid "${started[0]}" --calls "$calls" --ramp "$ramp" \
+    --seconds $((4 * seconds + 15)) --codec "$codec" --html "$out/load-$codec.html" >"$work/load" 2>&1 &
 started+=($!)
-sleep $((8 + calls / 20))
 
 # Asks the bridge, in the shell's own words: fetch PATH FILE.
 fetch() {
@@ -89,9 +84,14 @@ top() {
                close("sort -rn | head -n 10"); printf "%d samples, %.2f %% with a broken stack\n", all, 100 * broken / all }' "$1"
 }
 
-fetch /metrics "$work/metrics"
-live=$(sed -n 's/^aria_calls //p' "$work/metrics")
-[ "$live" = "$calls" ] || { echo "only ${live:-no} calls are up" >&2; exit 1; }
+# The first calls stand alone for a while: their memory is looked at.
+for _ in $(seq $((calls / ramp + 40))); do
+    sleep 1
+    fetch /metrics "$work/metrics"
+    live=$(sed -n 's/^aria_calls //p' "$work/metrics")
+    [ "$live" = "$calls" ] && break
+done
+[ "$live" = "$calls" ] || { echo "only ${live:-no} calls are up" >&2; cat "$work/load" >&2; exit 1; }
 
 for threads in audio network; do
     fetch "/api/profile?threads=$threads&seconds=$seconds&format=svg" "$out/$threads-$codec.svg"

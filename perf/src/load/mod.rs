@@ -45,10 +45,13 @@ const FRAMES: usize = 20_000;
 const WARM_UP: Duration = Duration::from_secs(5);
 /// Calls that stand before memory is first looked at, one in so many: the first calls also pay for what all of them share.
 const FIRST_SHARE: usize = 5;
-/// How often the bridge is asked for its jitter buffers' targets. More often would be a load of its own.
-const ASK_EVERY: u64 = 5;
 /// How long calls and bridge may take to end once all have hung up; and beyond that calls end by themselves.
 const SPARE: Duration = Duration::from_secs(10);
+/// A caller's beat. Those of real callers lie anywhere in it; with ten new calls a second all would speak in the same moment, and each frame
+/// would wait for those before it.
+const FRAME: Duration = Duration::from_millis(20);
+/// Multiples of it modulo 1 lie evenly, however many there are.
+const GOLDEN_RATIO: f64 = 0.618_033_988_75;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -168,6 +171,7 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
     next.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for n in 0..calls {
         next.tick().await;
+        tokio::time::sleep(FRAME.mul_f64(n as f64 * GOLDEN_RATIO % 1.0)).await;
         if n == first && n > 0 {
             tokio::time::sleep(WARM_UP).await;
             few = bridge.pid.and_then(Process::of);
@@ -181,7 +185,7 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
         );
     }
     tokio::time::sleep(WARM_UP).await;
-    let mut targets = tell_targets(&bridge, &callers).await;
+    tell_targets(&bridge, &callers).await;
 
     // Measure.
     tally.begin();
@@ -205,10 +209,8 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
         progress(&second, running.len());
         timeline.push(second);
         last = now;
-        if at % ASK_EVERY == ASK_EVERY - 1 {
-            targets = tell_targets(&bridge, &callers).await;
-        }
-        target_us.extend(targets);
+        // Once a second: less often what a target has grown by meanwhile would count as added, more often asking would be a load of its own.
+        target_us.extend(tell_targets(&bridge, &callers).await);
     }
     let after = Moments::now(&bridge);
     reports.extend(std::iter::from_fn(|| running.try_join_next()).flatten());

@@ -1,7 +1,8 @@
 //! The load suite, run as a user runs it: what it says of a bridge can be told from the sound alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use perf::report::Report;
 
@@ -85,4 +86,46 @@ fn wrong_arguments_are_refused_before_anything_starts() {
     let missing = load(&["--baseline", "nowhere.json"]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("nowhere.json"));
+}
+
+/// Bridges that run with a configuration below `folder`.
+fn bridges(folder: &Path) -> usize {
+    let folder = folder.to_str().expect("the path is text");
+    let processes = std::fs::read_dir("/proc").expect("this is Linux").flatten();
+    let commands = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    commands.filter(|command| String::from_utf8_lossy(command).contains(folder)).count()
+}
+
+fn within_ten_seconds(mut what: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(10) {
+        if what() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+#[test]
+fn a_run_that_is_ended_takes_its_bridge_along() {
+    let folder = directory().join("ended");
+    // Of a run that failed here.
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("the directory is writable");
+    let mut suite = Command::new(env!("CARGO_BIN_EXE_aria"));
+    suite.args(["load", "--calls", "1", "--seconds", "60"]).env("TMPDIR", &folder);
+    let mut suite = suite.spawn().expect("cargo has built the program");
+    assert!(within_ten_seconds(|| bridges(&folder) == 1), "a bridge was started");
+    // SAFETY: no pointers; the process is our own child and has not been waited for.
+    unsafe { libc::kill(suite.id() as i32, libc::SIGTERM) };
+    let mut status = None;
+    let ended = within_ten_seconds(|| {
+        status = suite.try_wait().expect("it is our child");
+        status.is_some()
+    });
+    assert!(ended, "the suite ends when it is told to");
+    assert_eq!(status.and_then(|status| status.code()), Some(1), "it was not done");
+    assert!(within_ten_seconds(|| bridges(&folder) == 0), "its bridge ends with it");
+    assert_eq!(std::fs::read_dir(&folder).expect("it is there").count(), 0, "nothing is left of it");
 }

@@ -60,7 +60,8 @@ pub enum Command {
 ///
 /// `media_bell` rings when frames for the media side are ready, `model_bell` when packets for the model are; both
 /// ring once more when the slot has stopped, by command, by a panic in it, or because its [`Control`] was dropped.
-/// Allocates some 0.12 MB in all for a telephone's media, of which the codec states are 0.05 (`tests/memory.rs`).
+/// Allocates some 0.12 MB in all for a telephone's media, of which the codec states are 0.05 and not written before
+/// Opus is spoken (`tests/memory.rs`).
 pub fn call(
     config: CallConfig,
     media_bell: Arc<dyn Bell>,

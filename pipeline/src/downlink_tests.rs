@@ -54,6 +54,12 @@ fn mu_law_comes_out_byte_for_byte_and_on_the_beat() {
         assert!(frames[0].due <= at(i * 20 + 2));
     }
     assert_eq!(rig.stats.concealed.get(), 0);
+    rig.downlink.flush(1);
+    assert!(!rig.downlink.decoder.is_set_up(), "a call without Opus has no pages for it");
+    rig.downlink.open();
+    rig.arrive(ModelCodec::Opus, 51, 0, 1_020, &[0; 20]);
+    rig.play(1_060);
+    assert!(rig.downlink.decoder.is_set_up());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::ffi::c_int;
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::ptr;
 
 use crate::conceal::seam;
@@ -58,10 +59,28 @@ const INVALID_PACKET: OpusError = OpusError(-4);
 /// `OPUS_ALLOC_FAIL`, for a size libopus would not tell.
 const ALLOC_FAIL: OpusError = OpusError(-7);
 
-/// Memory for a state, aligned as libopus wants it (for a pointer), zeroed.
-fn state(bytes: c_int) -> Result<Box<[u64]>, OpusError> {
-    let bytes = usize::try_from(bytes).ok().filter(|n| *n > 0).ok_or(ALLOC_FAIL)?;
-    Ok(vec![0; bytes.div_ceil(8)].into_boxed_slice())
+/// Memory for a state of libopus, aligned as it wants it (for a pointer). It is set up when it is first used: a call that speaks G.711
+/// to its model never is, and what is never written takes no memory of the machine's.
+struct State {
+    memory: Box<[MaybeUninit<u64>]>,
+    is_set_up: bool,
+}
+
+impl State {
+    fn new(bytes: c_int) -> Result<Self, OpusError> {
+        let bytes = usize::try_from(bytes).ok().filter(|n| *n > 0).ok_or(ALLOC_FAIL)?;
+        Ok(Self { memory: Box::new_uninit_slice(bytes.div_ceil(8)), is_set_up: false })
+    }
+
+    /// The state, set up by `init` unless it has been. libopus clears all of it then, so it need not be cleared before.
+    fn ready<T>(&mut self, init: impl FnOnce(*mut T) -> Result<(), OpusError>) -> Result<*mut T, OpusError> {
+        let state = self.memory.as_mut_ptr().cast();
+        if !self.is_set_up {
+            init(state)?;
+            self.is_set_up = true;
+        }
+        Ok(state)
+    }
 }
 
 fn check(code: c_int) -> Result<usize, OpusError> {
@@ -70,9 +89,10 @@ fn check(code: c_int) -> Result<usize, OpusError> {
 
 /// An encoder of 20 ms frames. About 32 kB for one channel; nothing is allocated after it is made.
 pub struct Encoder {
-    state: Box<[u64]>,
+    state: State,
     rate: SampleRate,
     channels: u8,
+    config: OpusConfig,
 }
 
 impl Encoder {
@@ -87,31 +107,38 @@ impl Encoder {
     }
 
     fn with_channels(rate: SampleRate, channels: u8, config: &OpusConfig) -> Result<Self, OpusError> {
-        let count = c_int::from(channels);
         // SAFETY: a pure function of its argument.
-        let size = unsafe { opus_sys::opus_encoder_get_size(count) };
-        let mut encoder = Self { state: state(size)?, rate, channels };
+        let size = unsafe { opus_sys::opus_encoder_get_size(c_int::from(channels)) };
+        Ok(Self { state: State::new(size)?, rate, channels, config: *config })
+    }
+
+    /// The state, as the configuration wants it.
+    fn ready(&mut self) -> Result<*mut opus_sys::OpusEncoder, OpusError> {
+        let (rate, channels, config) = (self.rate.hz() as i32, c_int::from(self.channels), self.config);
         let application = match config.low_delay {
             true => opus_sys::OPUS_APPLICATION_RESTRICTED_LOWDELAY,
             false => opus_sys::OPUS_APPLICATION_VOIP,
         };
-        // SAFETY: the block is as large as libopus asked for and aligned to 8.
-        check(unsafe {
-            opus_sys::opus_encoder_init(encoder.as_mut(), rate.hz() as i32, count, application)
-        })?;
-        for (request, value) in [
-            (opus_sys::OPUS_SET_BITRATE_REQUEST, config.bitrate.clamp(6_000, MAX_BITRATE) as c_int),
-            (opus_sys::OPUS_SET_COMPLEXITY_REQUEST, c_int::from(config.complexity.min(10))),
-            (opus_sys::OPUS_SET_SIGNAL_REQUEST, opus_sys::OPUS_SIGNAL_VOICE),
-            (opus_sys::OPUS_SET_INBAND_FEC_REQUEST, c_int::from(config.fec)),
-            (opus_sys::OPUS_SET_PACKET_LOSS_PERC_REQUEST, c_int::from(config.expected_loss_percent.min(100))),
-            // The model wants an unbroken stream, silence included: its own turn detection listens to it.
-            (opus_sys::OPUS_SET_DTX_REQUEST, 0),
-        ] {
-            // SAFETY: an initialised encoder, and requests that take one int.
-            check(unsafe { opus_sys::opus_encoder_ctl(encoder.as_mut(), request, value) })?;
-        }
-        Ok(encoder)
+        self.state.ready(|state| {
+            // SAFETY: the block is as large as libopus asked for and aligned to 8.
+            check(unsafe { opus_sys::opus_encoder_init(state, rate, channels, application) })?;
+            for (request, value) in [
+                (opus_sys::OPUS_SET_BITRATE_REQUEST, config.bitrate.clamp(6_000, MAX_BITRATE) as c_int),
+                (opus_sys::OPUS_SET_COMPLEXITY_REQUEST, c_int::from(config.complexity.min(10))),
+                (opus_sys::OPUS_SET_SIGNAL_REQUEST, opus_sys::OPUS_SIGNAL_VOICE),
+                (opus_sys::OPUS_SET_INBAND_FEC_REQUEST, c_int::from(config.fec)),
+                (
+                    opus_sys::OPUS_SET_PACKET_LOSS_PERC_REQUEST,
+                    c_int::from(config.expected_loss_percent.min(100)),
+                ),
+                // The model wants an unbroken stream, silence included: its own turn detection listens to it.
+                (opus_sys::OPUS_SET_DTX_REQUEST, 0),
+            ] {
+                // SAFETY: an initialised encoder, and requests that take one int.
+                check(unsafe { opus_sys::opus_encoder_ctl(state, request, value) })?;
+            }
+            Ok(())
+        })
     }
 
     /// Encodes 20 ms into `out`; returns the bytes written.
@@ -123,19 +150,19 @@ impl Encoder {
             return Err(OpusError(-1)); // OPUS_BAD_ARG
         }
         let room = out.len().min(i32::MAX as usize) as i32;
+        let state = self.ready()?;
         // SAFETY: both pointers cover what their lengths say, `pcm` for each channel; the state is initialised.
-        check(unsafe {
-            opus_sys::opus_encode(self.as_mut(), pcm.as_ptr(), samples as c_int, out.as_mut_ptr(), room)
-        })
+        check(unsafe { opus_sys::opus_encode(state, pcm.as_ptr(), samples as c_int, out.as_mut_ptr(), room) })
     }
 
     /// Samples at the encoder's rate by which its output lags its input.
     pub fn lookahead(&mut self) -> usize {
         let mut samples: c_int = 0;
+        let Ok(state) = self.ready() else { return 0 };
         // SAFETY: this request takes a pointer to an int, which outlives the call.
         let code = unsafe {
             opus_sys::opus_encoder_ctl(
-                self.as_mut(),
+                state,
                 opus_sys::OPUS_GET_LOOKAHEAD_REQUEST,
                 ptr::from_mut(&mut samples),
             )
@@ -143,20 +170,26 @@ impl Encoder {
         check(code).map_or(0, |_| usize::try_from(samples).unwrap_or(0))
     }
 
-    /// Forgets the signal so far.
-    pub fn reset(&mut self) {
-        // SAFETY: this request takes no argument and cannot fail on an initialised state.
-        unsafe { opus_sys::opus_encoder_ctl(self.as_mut(), opus_sys::OPUS_RESET_STATE) };
+    /// Whether it has ever been used.
+    #[cfg(test)]
+    pub(crate) fn is_set_up(&self) -> bool {
+        self.state.is_set_up
     }
 
-    fn as_mut(&mut self) -> *mut opus_sys::OpusEncoder {
-        self.state.as_mut_ptr().cast()
+    /// Forgets the signal so far.
+    pub fn reset(&mut self) {
+        if self.state.is_set_up
+            && let Ok(state) = self.ready()
+        {
+            // SAFETY: this request takes no argument and cannot fail on an initialised state.
+            unsafe { opus_sys::opus_encoder_ctl(state, opus_sys::OPUS_RESET_STATE) };
+        }
     }
 }
 
 /// A mono decoder. About 19 kB; nothing is allocated after it is made.
 pub struct Decoder {
-    state: Box<[u64]>,
+    state: State,
     rate: SampleRate,
     /// Samples made up since the last packet.
     concealed: usize,
@@ -167,10 +200,13 @@ impl Decoder {
     pub fn new(rate: SampleRate) -> Result<Self, OpusError> {
         // SAFETY: a pure function of its argument.
         let size = unsafe { opus_sys::opus_decoder_get_size(1) };
-        let mut decoder = Self { state: state(size)?, rate, concealed: 0 };
+        Ok(Self { state: State::new(size)?, rate, concealed: 0 })
+    }
+
+    fn ready(&mut self) -> Result<*mut opus_sys::OpusDecoder, OpusError> {
+        let rate = self.rate.hz() as i32;
         // SAFETY: the block is as large as libopus asked for and aligned to 8.
-        check(unsafe { opus_sys::opus_decoder_init(decoder.as_mut(), rate.hz() as i32, 1) })?;
-        Ok(decoder)
+        self.state.ready(|state| check(unsafe { opus_sys::opus_decoder_init(state, rate, 1) }).map(|_| ()))
     }
 
     /// Decodes a packet into `pcm`; returns the samples written. Stereo packets are mixed down.
@@ -203,8 +239,18 @@ impl Decoder {
     /// Forgets the signal so far.
     pub fn reset(&mut self) {
         self.concealed = 0;
-        // SAFETY: this request takes no argument and cannot fail on an initialised state.
-        unsafe { opus_sys::opus_decoder_ctl(self.as_mut(), opus_sys::OPUS_RESET_STATE) };
+        if self.state.is_set_up
+            && let Ok(state) = self.ready()
+        {
+            // SAFETY: this request takes no argument and cannot fail on an initialised state.
+            unsafe { opus_sys::opus_decoder_ctl(state, opus_sys::OPUS_RESET_STATE) };
+        }
+    }
+
+    /// Whether it has ever been used.
+    #[cfg(test)]
+    pub(crate) fn is_set_up(&self) -> bool {
+        self.state.is_set_up
     }
 
     /// Samples a second of what it gives.
@@ -215,14 +261,9 @@ impl Decoder {
     fn run(&mut self, packet: &[u8], pcm: &mut [i16], fec: c_int) -> Result<usize, OpusError> {
         let data = if packet.is_empty() { ptr::null() } else { packet.as_ptr() };
         let room = pcm.len().min(c_int::MAX as usize) as c_int;
-        // SAFETY: `pcm` has room for `room` mono samples, `data` covers `len` bytes or is null with length 0.
-        check(unsafe {
-            opus_sys::opus_decode(self.as_mut(), data, packet.len() as i32, pcm.as_mut_ptr(), room, fec)
-        })
-    }
-
-    fn as_mut(&mut self) -> *mut opus_sys::OpusDecoder {
-        self.state.as_mut_ptr().cast()
+        let state = self.ready()?;
+        // SAFETY: `pcm` has room for `room` mono samples, `data` covers `len` bytes or is null with length 0; the state is initialised.
+        check(unsafe { opus_sys::opus_decode(state, data, packet.len() as i32, pcm.as_mut_ptr(), room, fec) })
     }
 }
 

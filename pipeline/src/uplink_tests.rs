@@ -49,6 +49,11 @@ fn mu_law_passes_byte_for_byte() {
         assert_eq!((u64::from(packets[0].seq), u64::from(packets[0].timestamp)), (i, i * 160));
         assert_eq!(packets[0].marker, i == 0);
     }
+    rig.uplink.set_codec(ModelCodec::Pcma);
+    assert!(!rig.uplink.encoder.is_set_up(), "a call without Opus has no pages for it");
+    rig.uplink.set_codec(ModelCodec::Opus);
+    assert_eq!(rig.send(480, &[1; 160])[0].codec, ModelCodec::Opus);
+    assert!(rig.uplink.encoder.is_set_up());
 }
 
 #[test]

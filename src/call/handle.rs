@@ -188,7 +188,7 @@ pub enum AttachError {
 }
 
 pub(super) enum Request {
-    Attach { start: Start, reply: oneshot::Sender<Result<Attached, AttachError>> },
+    Attach { start: Box<Start>, reply: oneshot::Sender<Result<Attached, AttachError>> },
     Say(String),
     Transfer(Onward),
     Returned(Dialed),
@@ -228,7 +228,11 @@ impl CallHandle {
     /// Gives the call its media stream. Called once per stream, after the stream's token was claimed.
     pub async fn attach(&self, start: Start) -> Result<Attached, AttachError> {
         let (reply, answer) = oneshot::channel();
-        self.0.requests.send(Request::Attach { start, reply }).await.map_err(|_| AttachError::Ended)?;
+        self.0
+            .requests
+            .send(Request::Attach { start: Box::new(start), reply })
+            .await
+            .map_err(|_| AttachError::Ended)?;
         answer.await.map_err(|_| AttachError::Ended)?
     }
 

@@ -97,7 +97,7 @@ pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
         released: watch::Sender::new(false),
     }));
     let call = Call::new(handle.clone(), agent, settings, Arc::clone(deps));
-    let running = tokio::spawn(call.run(requests));
+    let running = tokio::spawn(Box::new(call).run(requests));
     // A defect in one call must leave a reason behind and no other call may notice.
     let guarded = handle.clone();
     tokio::spawn(async move {
@@ -190,7 +190,8 @@ impl Call {
         }
     }
 
-    async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+    /// Boxed, since a future holds what it was given as well as what it has made of it.
+    async fn run(mut self: Box<Self>, mut requests: mpsc::Receiver<Request>) {
         self.dial();
         let mut refresh = tokio::time::interval(SNAPSHOT_EVERY);
         refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -223,7 +224,8 @@ impl Call {
         }
         self.records.end(reason, &self.handle.snapshot(), &self.session);
         self.handle.finish(reason);
-        self.release(reason).await;
+        // The largest of its futures by far, and the last: no living call has room for it.
+        Box::pin(self.release(reason)).await;
     }
 
     async fn handle_leg(&mut self, event: Option<LegEvent>) {

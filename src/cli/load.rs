@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use aria_bridge::hosting::drain::Signals;
 use aria_bridge::telemetry;
 use clap::ValueEnum;
 use perf::load::{self, LoadError, Network, Plan, Target};
@@ -94,9 +95,15 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     // A baseline that cannot be read is better known before the run than after it.
     let baseline = arguments.baseline.as_deref().map(Baseline::load).transpose();
     let baseline = baseline.map_err(|error| Failure::Configuration(error.to_string()))?;
+    let mut signals = Signals::new().context("cannot listen for signals")?;
     let mut reports = Vec::with_capacity(arguments.runs);
     for _ in 0..arguments.runs.max(1) {
-        let report = load::run(&plan, show).await.map_err(|error| match error {
+        let report = tokio::select! {
+            report = load::run(&plan, show) => report,
+            // The bridge that was started for the run goes with it.
+            () = signals.next() => return Err(Failure::Failed(anyhow::anyhow!("ended before it was done"))),
+        };
+        let report = report.map_err(|error| match error {
             LoadError::Codec(_) => Failure::Configuration(error.to_string()),
             LoadError::Start(..) => Failure::Failed(error.into()),
         })?;

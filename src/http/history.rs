@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
@@ -15,7 +15,7 @@ use super::admin::Operator;
 use super::answers::{self, DeadLetters, Error, NotAnOperator, Removed};
 use super::json::refuse;
 use super::steer::no_such_call;
-use crate::call::Direction;
+use crate::call::{CallEnd, Direction, Snapshot};
 use crate::store::{Begun, Cursor, DEFAULT_PAGE, Filter, MAX_PAGE, Unavailable, Which};
 
 /// What the database says when it says nothing in time.
@@ -72,8 +72,8 @@ impl Wanted {
 }
 
 /// Whether a call that the database does not have yet is among those wanted.
-fn suits(begun: &Begun, shown: &Value, filter: &Filter) -> bool {
-    let outcome = shown["ended"].as_str().unwrap_or("live");
+fn suits(begun: &Begun, shown: &Shown, filter: &Filter) -> bool {
+    let outcome = shown.snapshot.ended.map_or("live", CallEnd::as_str);
     filter.before.is_none()
         && filter.number.as_ref().is_none_or(|number| *number == begun.from || *number == begun.to)
         && filter.direction.as_ref().is_none_or(|direction| *direction == begun.direction)
@@ -84,13 +84,44 @@ fn suits(begun: &Begun, shown: &Value, filter: &Filter) -> bool {
 }
 
 /// A call of the registry, with what the store knows beside it.
-fn shown(app: &App, begun: &Begun) -> Option<Value> {
-    let mut call = serde_json::to_value(app.registry.snapshot(&begun.sid)?).ok()?;
-    call["started_ms"] = begun.started_ms.into();
-    call["direction"] = begun.direction.as_str().into();
-    call["from_number"] = begun.from.as_str().into();
-    call["to_number"] = begun.to.as_str().into();
-    Some(call)
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    snapshot: Snapshot,
+    started_ms: u64,
+    direction: String,
+    from_number: String,
+    to_number: String,
+}
+
+impl Shown {
+    fn of(app: &App, begun: &Begun) -> Option<Self> {
+        Some(Self {
+            snapshot: app.registry.snapshot(&begun.sid)?,
+            started_ms: begun.started_ms,
+            direction: begun.direction.clone(),
+            from_number: begun.from.clone(),
+            to_number: begun.to.clone(),
+        })
+    }
+}
+
+/// A call of the list. Those that are here go straight into the answer's text: hundreds of them as values would be megabytes.
+#[derive(Serialize)]
+#[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "most of a list are of the larger kind")]
+enum Listed {
+    Here(Shown),
+    Past(Value),
+}
+
+/// A page of calls, as [`answers::Calls`] has it.
+#[derive(Serialize)]
+struct Listing {
+    calls: Vec<Listed>,
+    next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
 }
 
 /// Living calls, then those of the past, the latest first. `next` leads to the next page. If the database does not
@@ -125,28 +156,24 @@ pub(super) async fn list(
         return Json(json!({ "calls": app.registry.snapshots(), "next": null })).into_response();
     };
     // Before the database is asked: what ends meanwhile is in one of the two, or in both.
-    let here: Vec<(Begun, Value)> = store
+    let here: Vec<(Begun, Shown)> = store
         .unsettled()
         .into_iter()
-        .filter_map(|begun| shown(&app, &begun).map(|call| (begun, call)))
+        .filter_map(|begun| Shown::of(&app, &begun).map(|call| (begun, call)))
         .collect();
     let (past, error) = match store.calls(&filter, limit).await {
         Ok(page) => (page, None),
         Err(Unavailable) => (Default::default(), Some(UNAVAILABLE)),
     };
-    let mut calls: Vec<Value> = here
+    let mut calls: Vec<Listed> = here
         .into_iter()
         .filter(|(begun, call)| {
             suits(begun, call, &filter) && !past.calls.iter().any(|c| c["call_sid"] == *begun.sid)
         })
-        .map(|(_, call)| call)
+        .map(|(_, call)| Listed::Here(call))
         .collect();
-    calls.extend(past.calls);
-    let mut answer = json!({ "calls": calls, "next": past.next.map(|cursor| cursor.to_string()) });
-    if let Some(error) = error {
-        answer["error"] = error.into();
-    }
-    Json(answer).into_response()
+    calls.extend(past.calls.into_iter().map(Listed::Past));
+    Json(Listing { calls, next: past.next.map(|cursor| cursor.to_string()), error }).into_response()
 }
 
 /// One call, with its transcript; of the past also its tool calls and events.
@@ -171,7 +198,7 @@ pub(super) async fn show(_: Operator, State(app): State<Arc<App>>, Path(sid): Pa
     };
     let here = here.map(|snapshot| {
         let begun = store.unsettled().into_iter().find(|begun| begun.sid == sid);
-        let with_more = begun.and_then(|begun| shown(&app, &begun));
+        let with_more = begun.and_then(|begun| serde_json::to_value(Shown::of(&app, &begun)?).ok());
         with_more.unwrap_or_else(|| serde_json::to_value(snapshot).unwrap_or_default())
     });
     if let Some(call) = &here

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -69,7 +70,7 @@ pub(super) async fn media(State(app): State<Arc<App>>, mut request: Request) -> 
             Ok(parts) => {
                 let tcp = parts.io.into_inner();
                 let small = small_send_buffer(&tcp);
-                return converse(tcp, small, &parts.read_buf, &app, peer).await;
+                return converse(tcp, small, parts.read_buf, &app, peer).await;
             }
             Err(upgraded) => upgraded,
         };
@@ -77,7 +78,8 @@ pub(super) async fn media(State(app): State<Arc<App>>, mut request: Request) -> 
             Ok(parts) => {
                 let tls = parts.io.into_inner();
                 let small = small_send_buffer(tls.get_ref().0);
-                converse(tls, small, &parts.read_buf, &app, peer).await;
+                // Boxed: a call without TLS would have the room for it as well.
+                Box::pin(converse(tls, small, parts.read_buf, &app, peer)).await;
             }
             Err(_) => tracing::error!("an upgraded connection is not of this server"),
         }
@@ -91,7 +93,7 @@ pub(super) async fn media(State(app): State<Arc<App>>, mut request: Request) -> 
 }
 
 /// Runs the media stream on a socket whose send buffer is `small`, or could not be made so.
-async fn converse<S>(socket: S, small: io::Result<()>, read: &[u8], app: &App, peer: Option<Peer>)
+async fn converse<S>(socket: S, small: io::Result<()>, read: Bytes, app: &App, peer: Option<Peer>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -100,8 +102,11 @@ where
             peer.slot.leave();
         }
     };
+    // As a rule that is nothing: a copy of it, so that the buffer it was read into goes back now and not at the end of the call.
+    let copy = read.to_vec();
+    drop(read);
     match small {
-        Ok(()) => media::run(socket, read.to_vec(), &app.registry, claimed).await,
+        Ok(()) => media::run(socket, copy, &app.registry, claimed).await,
         Err(error) => tracing::warn!(%error, "a media socket was lost at its upgrade"),
     }
 }

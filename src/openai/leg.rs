@@ -37,7 +37,7 @@ pub enum LegCommand {
     /// Send an event. Before the channel is open it waits.
     Text(String),
     /// Sound flows from now on.
-    Audio(Rings),
+    Audio(Box<Rings>),
     /// The caller has interrupted: nothing more of what the model has said may sound. Over WebRTC the server knows by itself.
     Interrupt {
         /// How much was heard since the last `output_audio_buffer.started`, ms, as far as the call knows. Otherwise the leg reckons by

@@ -201,7 +201,7 @@ pub async fn run(
                 Some(LegCommand::Text(text)) => leg.send_text(text),
                 Some(LegCommand::Audio(rings)) => {
                     leg.time.begin_stream();
-                    leg.rings = Some(rings);
+                    leg.rings = Some(*rings);
                 }
                 // The server hears the caller as well, and stops by itself.
                 Some(LegCommand::Interrupt { .. }) => {}

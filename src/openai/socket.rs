@@ -82,7 +82,7 @@ pub async fn run(
             biased;
             command = commands.recv(), if !running.stream.is_full() => match command {
                 Some(LegCommand::Text(text)) => running.send_text(text),
-                Some(LegCommand::Audio(rings)) => running.rings = Some(rings),
+                Some(LegCommand::Audio(rings)) => running.rings = Some(*rings),
                 Some(LegCommand::Interrupt { heard_ms }) => {
                     running.playout.handle_interrupt(Instant::now(), heard_ms);
                 }

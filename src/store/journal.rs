@@ -42,7 +42,8 @@ struct Entry {
 /// The way into the journal. Dropped, the writer writes what waits and ends.
 #[derive(Debug)]
 pub struct Journal {
-    queue: SyncSender<Entry>,
+    /// Boxed: the queue has all of its places from the start, and few of them are ever taken.
+    queue: SyncSender<Box<Entry>>,
     gauge: Arc<Gauge>,
 }
 
@@ -100,9 +101,10 @@ impl Journal {
     pub fn record(&self, record: Record, durable: Option<oneshot::Sender<()>>) {
         let weight = record.weight();
         let room = self.gauge.bytes.fetch_add(weight, Ordering::Relaxed) + weight <= QUEUE_BYTES;
+        let entry = Box::new(Entry { record, weight, durable });
         let sent = match room {
-            true => self.queue.try_send(Entry { record, weight, durable }),
-            false => Err(TrySendError::Full(Entry { record, weight, durable })),
+            true => self.queue.try_send(entry),
+            false => Err(TrySendError::Full(entry)),
         };
         if sent.is_err() {
             self.gauge.bytes.fetch_sub(weight, Ordering::Relaxed);
@@ -142,7 +144,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, entries: &Receiver<Entry>) {
+    fn run(mut self, entries: &Receiver<Box<Entry>>) {
         loop {
             if self.batch.is_empty() {
                 match entries.recv_timeout(SEGMENT_AGE / 10) {
@@ -174,7 +176,7 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, entry: Entry) {
+    fn take(&mut self, entry: Box<Entry>) {
         self.gauge.bytes.fetch_sub(entry.weight, Ordering::Relaxed);
         match frame::push(&mut self.batch, self.next, &entry.record) {
             Ok(()) => {

@@ -87,7 +87,8 @@ async fn talk(client: &Client, base: &Url, index: usize, codecs: &[ModelCodec], 
     let bell = Arc::new(ModelBell::default());
     let (ports, slot) = pipeline::call(config, Arc::new(Silent), bell.clone());
     assert!(workers.add(slot).is_ok(), "a fresh worker has room");
-    leg.link.send(LegCommand::Audio(Rings { port: ports.model, bell, sent: Arc::default() })).await;
+    let rings = Rings { port: ports.model, bell, sent: Arc::default() };
+    leg.link.send(LegCommand::Audio(Box::new(rings))).await;
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let caller = tokio::spawn(sing(ports.media, stopped));
 

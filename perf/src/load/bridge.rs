@@ -24,7 +24,17 @@ pub(crate) struct Bridge {
     pub(crate) pid: Option<u32>,
     admin_token: Option<String>,
     client: reqwest::Client,
-    child: Option<(Child, PathBuf)>,
+    child: Option<(Child, Folder)>,
+}
+
+/// What a bridge that was started here keeps; gone with it, however the run ends.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Of a temporary folder, what cannot be removed is the system's to remove.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Bridge {
@@ -37,9 +47,9 @@ impl Bridge {
     pub(crate) async fn spawn(program: &Path, model: &str, codec: &str, calls: usize) -> io::Result<Self> {
         // Freed again at once: nobody else on this machine takes it in the moment until the bridge does.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let folder = std::env::temp_dir().join(format!("aria-load-{}-{port}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        let config = folder.join("aria.toml");
+        let folder = Folder(std::env::temp_dir().join(format!("aria-load-{}-{port}", std::process::id())));
+        std::fs::create_dir_all(&folder.0)?;
+        let config = folder.0.join("aria.toml");
         std::fs::write(
             &config,
             format!(
@@ -56,7 +66,7 @@ impl Bridge {
                     ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"].contains(&name.as_str())
                 }))
                 .env("ARIA_LISTEN", format!("127.0.0.1:{port}"))
-                .env("DATABASE_URL", format!("sqlite:{}", folder.join("aria.db").display()))
+                .env("DATABASE_URL", format!("sqlite:{}", folder.0.join("aria.db").display()))
                 .env("OPENAI_BASE_URL", model)
                 .env("OPENAI_API_KEY", "sk-simulated")
                 .env("RUST_LOG", "error")
@@ -100,7 +110,7 @@ impl Bridge {
 
     /// Ends a bridge that was started here, in an orderly way.
     pub(crate) async fn end(mut self) {
-        let Some((mut child, folder)) = self.child.take() else { return };
+        let Some((mut child, _folder)) = self.child.take() else { return };
         if let Some(pid) = child.id() {
             // SAFETY: no pointers; the process is our own child and has not been waited for.
             unsafe { libc::kill(pid as i32, libc::SIGTERM) };
@@ -109,7 +119,6 @@ impl Bridge {
             // It is killed when it is dropped.
             tracing::warn!("the bridge did not end in time");
         }
-        let _ = std::fs::remove_dir_all(folder);
     }
 }
 

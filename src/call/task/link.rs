@@ -93,8 +93,8 @@ impl Call {
     }
 
     /// The call's rings for a session.
-    pub(super) fn rings(&self, port: ModelPort) -> Rings {
-        Rings { port, bell: Arc::clone(&self.model_bell), sent: Arc::clone(&self.sent) }
+    pub(super) fn rings(&self, port: ModelPort) -> Box<Rings> {
+        Box::new(Rings { port, bell: Arc::clone(&self.model_bell), sent: Arc::clone(&self.sent) })
     }
 
     /// Lets the next session take over. `items` is what it is told.

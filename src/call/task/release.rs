@@ -13,7 +13,7 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Call {
     /// The peers are told first, then the HTTP goodbyes go out side by side.
-    pub(super) async fn release(mut self, reason: CallEnd) {
+    pub(super) async fn release(mut self: Box<Self>, reason: CallEnd) {
         self.command(Command::Stop);
         if let Some(media) = self.media.take() {
             let _ = media.try_send(MediaCommand::Close { code: 1000, reason: reason.as_str() });

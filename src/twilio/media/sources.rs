@@ -10,9 +10,25 @@ const MAX: usize = 250;
 /// The frames sent last, by their place in the stream.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    /// First sample of the stream's, samples, and RTP time on the model's clock; `None` for sound that is not the model's.
-    frames: VecDeque<(u64, u64, Option<u32>)>,
+    frames: VecDeque<Frame>,
     sent: u64,
+}
+
+/// 16 bytes, of which a call remembers hundreds.
+#[derive(Debug)]
+struct Frame {
+    /// First sample of the stream's.
+    start: u64,
+    /// RTP time on the model's clock, if `is_model`: other sound is not the model's.
+    source: u32,
+    samples: u16,
+    is_model: bool,
+}
+
+impl Frame {
+    fn source(&self) -> Option<u32> {
+        self.is_model.then_some(self.source)
+    }
 }
 
 impl Sources {
@@ -21,23 +37,24 @@ impl Sources {
         if self.frames.len() >= MAX {
             self.frames.pop_front();
         }
-        self.frames.push_back((self.sent, samples, source));
+        self.frames.push_back(Frame {
+            start: self.sent,
+            source: source.unwrap_or_default(),
+            samples: u16::try_from(samples).unwrap_or(u16::MAX),
+            is_model: source.is_some(),
+        });
         self.sent += samples;
     }
 
     /// What of the model's sound has been played when about `played` samples of the stream have been: frames are played whole, so the
     /// nearest end of one. `None` if none of the model's is among the last ones.
     pub fn at(&self, played: u64) -> Option<Played> {
-        let whole = |start: u64, samples: u64| start + samples / 2 < played;
-        let mut frames = self.frames.iter().rev();
-        let frame = frames.find(|(start, samples, source)| whole(*start, *samples) && source.is_some());
-        match frame {
-            Some((_, _, source)) => Some(Played { source: (*source)?, whole: true }),
+        let whole = |frame: &Frame| frame.start + u64::from(frame.samples) / 2 < played;
+        let frames = || self.frames.iter().filter(|frame| frame.is_model);
+        match frames().rev().find(|frame| whole(frame)) {
+            Some(frame) => Some(Played { source: frame.source()?, whole: true }),
             // All of them wait: the first has not begun.
-            None => {
-                let (_, _, source) = self.frames.iter().find(|(_, _, source)| source.is_some())?;
-                Some(Played { source: (*source)?, whole: false })
-            }
+            None => Some(Played { source: frames().next()?.source()?, whole: false }),
         }
     }
 

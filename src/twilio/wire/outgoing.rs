@@ -5,9 +5,9 @@ use base64_simd::{AsOut, STANDARD};
 use bytes::{BufMut, BytesMut};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// Room for about a dozen frames: a message is handed out as a piece of this buffer and comes back when it has been written, so
+/// Room for half a dozen frames: a message is handed out as a piece of this buffer and comes back when it has been written, so
 /// a steady stream of messages allocates nothing.
-const BUFFER_BYTES: usize = 4096;
+const BUFFER_BYTES: usize = 2048;
 
 /// Writes one stream's messages.
 #[derive(Debug)]

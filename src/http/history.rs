@@ -109,7 +109,7 @@ impl Shown {
 /// A call of the list. Those that are here go straight into the answer's text: hundreds of them as values would be megabytes.
 #[derive(Serialize)]
 #[serde(untagged)]
-#[expect(clippy::large_enum_variant, reason = "most of a list are of the larger kind")]
+#[expect(clippy::large_enum_variant, reason = "a page of them lives for a moment")]
 enum Listed {
     Here(Shown),
     Past(Value),

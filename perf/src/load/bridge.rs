@@ -15,6 +15,9 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 /// How long it may take to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
+/// How long a killed one may take to be gone, and how often that is looked at.
+const DIES_WITHIN: Duration = Duration::from_secs(2);
+const DEATH_POLL: Duration = Duration::from_millis(2);
 /// How long one look at a bridge's calls may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -24,10 +27,27 @@ pub(crate) struct Bridge {
     pub(crate) pid: Option<u32>,
     admin_token: Option<String>,
     client: reqwest::Client,
-    child: Option<(Child, Folder)>,
+    started: Option<Started>,
 }
 
-/// What a bridge that was started here keeps; gone with it, however the run ends.
+/// A bridge that was started here. However the run ends, it ends first and what it keeps goes after it.
+struct Started {
+    child: Child,
+    _folder: Folder,
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.start_kill();
+        let deadline = Instant::now() + DIES_WITHIN;
+        // Or it would still be writing to its folder while that is removed.
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(DEATH_POLL);
+        }
+    }
+}
+
 struct Folder(PathBuf);
 
 impl Drop for Folder {
@@ -40,7 +60,7 @@ impl Drop for Folder {
 impl Bridge {
     /// One that runs already.
     pub(crate) fn given(url: Url, pid: Option<u32>, admin_token: Option<String>) -> io::Result<Self> {
-        Ok(Self { url, pid, admin_token, client: client()?, child: None })
+        Ok(Self { url, pid, admin_token, client: client()?, started: None })
     }
 
     /// Starts `program serve` for so many calls against the model at `model`, and waits until it is ready. Everything stays on loopback.
@@ -56,7 +76,7 @@ impl Bridge {
                 "[limits]\nmax_calls = {calls}\ncalls_per_second = 1000\n\n[agents.default]\ninstructions = \"Speak.\"\ncodec = \"{codec}\"\n"
             ),
         )?;
-        let mut child =
+        let child =
             Command::new(program)
                 .arg("serve")
                 .arg("--config")
@@ -75,10 +95,12 @@ impl Bridge {
                 .kill_on_drop(true)
                 .spawn()?;
         let url = Url::parse(&format!("http://127.0.0.1:{port}")).map_err(io::Error::other)?;
-        let bridge = Self { url, pid: child.id(), admin_token: None, client: client()?, child: None };
+        let mut started = Started { child, _folder: folder };
+        let bridge =
+            Self { url, pid: started.child.id(), admin_token: None, client: client()?, started: None };
         let deadline = Instant::now() + READY_WITHIN;
         while !bridge.is_ready().await {
-            if let Some(status) = child.try_wait()? {
+            if let Some(status) = started.child.try_wait()? {
                 return Err(io::Error::other(format!("the bridge ended before it was ready: {status}")));
             }
             if Instant::now() > deadline {
@@ -86,7 +108,7 @@ impl Bridge {
             }
             tokio::time::sleep(POLL).await;
         }
-        Ok(Self { child: Some((child, folder)), ..bridge })
+        Ok(Self { started: Some(started), ..bridge })
     }
 
     async fn is_ready(&self) -> bool {
@@ -110,12 +132,12 @@ impl Bridge {
 
     /// Ends a bridge that was started here, in an orderly way.
     pub(crate) async fn end(mut self) {
-        let Some((mut child, _folder)) = self.child.take() else { return };
-        if let Some(pid) = child.id() {
+        let Some(mut started) = self.started.take() else { return };
+        if let Some(pid) = started.child.id() {
             // SAFETY: no pointers; the process is our own child and has not been waited for.
             unsafe { libc::kill(pid as i32, libc::SIGTERM) };
         }
-        if tokio::time::timeout(ENDS_WITHIN, child.wait()).await.is_err() {
+        if tokio::time::timeout(ENDS_WITHIN, started.child.wait()).await.is_err() {
             // It is killed when it is dropped.
             tracing::warn!("the bridge did not end in time");
         }

@@ -14,6 +14,7 @@ use url::Url;
 use crate::call::{Inbound, task};
 use crate::config::{LOOK_EVERY, Live, Secret, Settings, Sources, Watch, is_loopback};
 use crate::hosting::{Line, Registry, Switchboard, drain};
+use crate::network::Network;
 use crate::openai::connect::Client;
 use crate::openai::session;
 use crate::openai::standby::{Kind, Standby, Wanted};
@@ -36,6 +37,9 @@ pub enum StartError {
     /// The audio threads.
     #[error("audio threads: {0}")]
     Audio(String),
+    /// The network threads.
+    #[error("network threads: {0}")]
+    Network(std::io::Error),
     /// The listener's certificate.
     #[error("tls: {0}")]
     Tls(#[from] http::TlsError),
@@ -140,6 +144,8 @@ impl Bridge {
         let workers =
             Workers::start(WorkersConfig { cores: settings.audio.cores.clone(), ..WorkersConfig::default() })
                 .map_err(|e| StartError::Audio(e.to_string()))?;
+        let network = Network::start(workers.load().into_iter().map(|load| load.core));
+        let network = Arc::new(network.map_err(StartError::Network)?);
         let key = settings.openai.api_key.clone().unwrap_or_else(|| Secret::new(SIMULATED_KEY));
         let store = Store::open(&settings.records, Arc::new(store::System))?;
         let recordings = match &settings.recording {
@@ -155,8 +161,9 @@ impl Bridge {
         let model = Client::new(&settings.openai, key).map_err(|e| StartError::Client(e.to_string()))?;
         let deps = Arc::new(task::Deps {
             recordings,
-            standby: Standby::new(model.clone()),
+            standby: Standby::new(model.clone(), Arc::clone(&network)),
             model,
+            network,
             workers: Arc::new(workers),
             twilio: twilio::rest::Client::new(&settings.twilio),
             tools: tools::Runner::new(&settings).map_err(StartError::Client)?,

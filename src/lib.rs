@@ -11,6 +11,7 @@ pub mod clip;
 pub mod config;
 pub mod hosting;
 pub mod http;
+pub mod network;
 pub mod openai;
 pub mod recording;
 pub mod store;

@@ -119,7 +119,7 @@ async fn operators_alone_and_within_bounds() {
     for (query, why) in [
         ("seconds=0", "seconds must be a whole number from 1 to 60, not '0'"),
         ("seconds=61", "not '61'"),
-        ("threads=video", "threads must be audio, network or all, not 'video'"),
+        ("threads=video", "threads must be audio, network, control or all, not 'video'"),
         ("hz=100000", "hz must be a whole number from 2 to 500"),
         ("format=pdf", "format must be svg or folded"),
         ("minutes=1", "'minutes' is not known"),

@@ -72,7 +72,7 @@ pub use guard::{GUARDED, GuardedAllocator, OnViolation, forbid_alloc, forbid_all
 pub use jitter::JitterConfig;
 pub use opus::{OpusConfig, OpusError};
 pub use ring::{Bell, Full, Silent};
-pub use rt::{Memory, Priority, cores};
+pub use rt::{Memory, Priority, cores, pin};
 pub use stats::{AgeHistogram, CallStats, Counter};
 pub use thread::{Monotonic, now};
 pub use units::{Clock, Nanos, SampleRate, Ticks};

@@ -33,7 +33,7 @@ pub fn cores() -> &'static [usize] {
 }
 
 /// Ties this thread to a core; says whether it could.
-pub(crate) fn pin(core: usize) -> bool {
+pub fn pin(core: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: core })
 }
 

@@ -19,8 +19,7 @@ use crate::worker::{Link, Worker};
 /// How many threads, where, and how eager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkersConfig {
-    /// The cores to use, by number. Default: the upper half of those the process may use, at least one, so that the
-    /// network side has the others to itself.
+    /// The cores to use, by number. Default: all that the process may use.
     pub cores: Option<Vec<usize>>,
     /// Threads. Default: one for each core.
     pub count: Option<usize>,
@@ -136,10 +135,7 @@ impl Workers {
     /// Starts the threads and waits until each has found its place.
     pub fn start(config: WorkersConfig) -> Result<Self, StartError> {
         let known = rt::cores();
-        let cores = match config.cores {
-            Some(cores) => cores,
-            None => known[known.len() / 2..].to_vec(),
-        };
+        let cores = config.cores.unwrap_or_else(|| known.to_vec());
         if let Some(unknown) = cores.iter().find(|core| !known.contains(core)) {
             return Err(StartError::UnknownCore(*unknown));
         }
@@ -183,7 +179,17 @@ impl Workers {
     pub fn add(&self, slot: CallSlot) -> Result<(), CallSlot> {
         self.reap();
         let least = self.workers.iter().min_by_key(|worker| worker.link.calls.load(Ordering::Relaxed));
-        let Some(worker) = least else { return Err(slot) };
+        Self::put(least, slot)
+    }
+
+    /// Gives a call to this worker, counted from 0, whose core its sockets are served on; gives it back if that is full.
+    pub fn add_to(&self, worker: usize, slot: CallSlot) -> Result<(), CallSlot> {
+        self.reap();
+        Self::put(self.workers.get(worker), slot)
+    }
+
+    fn put(worker: Option<&Handle>, slot: CallSlot) -> Result<(), CallSlot> {
+        let Some(worker) = worker else { return Err(slot) };
         let Some(index) = worker.free().pop() else { return Err(slot) };
         worker.link.calls.fetch_add(1, Ordering::Relaxed);
         slot.connect(&worker.link, index);

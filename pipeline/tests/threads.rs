@@ -121,6 +121,17 @@ fn twenty_calls_on_real_threads() {
     done.store(true, Ordering::Relaxed);
     assert_eq!(echo.join().expect("the echo saw nothing wrong"), [FRAMES; CALLS]);
 
+    for control in &controls {
+        control.send(Command::Stop).unwrap();
+    }
+    let until = Instant::now() + Duration::from_secs(5);
+    let mut freed = 0;
+    while freed < CALLS && Instant::now() < until {
+        freed += workers.reap();
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(freed, CALLS);
+    // Only now does nobody count any more.
     for (call, control) in controls.iter().enumerate() {
         let stats = control.stats();
         assert!(got[call].windows(2).all(|pair| pair[0] < pair[1]), "in order: {:?}", got[call]);
@@ -136,15 +147,7 @@ fn twenty_calls_on_real_threads() {
         assert_eq!(stats.downlink_age.count(), stats.frames_out.get());
         assert!(stats.uplink_age.percentile(0.5) < Duration::from_millis(20), "{stats:?}");
         assert!(bells[call].0.load(Ordering::Relaxed) > 0);
-        control.send(Command::Stop).unwrap();
     }
-    let until = Instant::now() + Duration::from_secs(5);
-    let mut freed = 0;
-    while freed < CALLS && Instant::now() < until {
-        freed += workers.reap();
-        thread::sleep(Duration::from_millis(1));
-    }
-    assert_eq!(freed, CALLS);
     assert!(media.iter().all(|port| port.is_closed()));
     assert!(workers.load().iter().all(|worker| worker.calls == 0 && worker.panics == 0));
     workers.shutdown();

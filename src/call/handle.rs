@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use pipeline::{AgeHistogram, Bell, CallStats, MediaPort};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 use super::{CallEnd, CallEvent, Dialed, Inbound, Listening, Onward, Snapshot};
@@ -165,6 +166,8 @@ pub struct Attached {
     pub ahead: Arc<AgeHistogram>,
     /// What the call is recorded with; `None`: it is not.
     pub tape: Option<Arc<Mutex<Tape>>>,
+    /// Where the socket is to be served: on the core that the call's sound is worked on.
+    pub runtime: Handle,
 }
 
 impl fmt::Debug for Attached {

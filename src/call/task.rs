@@ -23,6 +23,7 @@ use super::{
     MediaCommand, MediaEvent, Played, Snapshot, Sound, mask,
 };
 use crate::config::{Agent, Live, Settings};
+use crate::network::{Network, Seat};
 use crate::openai::connect::Client;
 use crate::openai::leg::{LegCommand, LegEvent, ModelBell, Transport};
 use crate::openai::link::Link;
@@ -54,6 +55,8 @@ pub struct Deps {
     pub standby: Standby,
     /// The audio threads.
     pub workers: Arc<Workers>,
+    /// The network threads beside them.
+    pub network: Arc<Network>,
     /// Twilio over HTTP; `None` without an account.
     pub twilio: Option<rest::Client>,
     /// Runs the model's tools.
@@ -96,11 +99,15 @@ pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
         ended: watch::Sender::new(None),
         released: watch::Sender::new(false),
     }));
-    let call = Call::new(handle.clone(), agent, settings, Arc::clone(deps));
-    let running = tokio::spawn(Box::new(call).run(requests));
+    // A session that waits is where its sockets are.
+    let (ready, seat) = link::ready(deps, &agent, None)
+        .map_or_else(|| (None, deps.network.seat()), |(link, seat)| (Some(link), seat));
+    let runtime = seat.runtime().clone();
+    let call = Call::new(handle.clone(), agent, settings, Arc::clone(deps), ready, seat);
+    let running = runtime.spawn(Box::new(call).run(requests));
     // A defect in one call must leave a reason behind and no other call may notice.
     let guarded = handle.clone();
-    tokio::spawn(async move {
+    runtime.spawn(async move {
         if running.await.is_err() {
             guarded.finish(CallEnd::Internal);
         }
@@ -130,6 +137,8 @@ struct Call {
     /// What the model may do in this call.
     desk: tools::Desk,
     dial: Option<Dial>,
+    /// A session that waited for calls, until it is asked for.
+    ready: Option<Link>,
     /// The session that talks to the caller.
     link: Option<Link>,
     /// The one that will take over.
@@ -153,10 +162,18 @@ struct Call {
     events_sent: u64,
     records: Recorder,
     tape: Option<Arc<Mutex<Tape>>>,
+    seat: Seat,
 }
 
 impl Call {
-    fn new(handle: CallHandle, agent: Arc<Agent>, settings: Arc<Settings>, deps: Arc<Deps>) -> Self {
+    fn new(
+        handle: CallHandle,
+        agent: Arc<Agent>,
+        settings: Arc<Settings>,
+        deps: Arc<Deps>,
+        ready: Option<Link>,
+        seat: Seat,
+    ) -> Self {
         metrics::gauge!("aria_calls").increment(1.0);
         let began = handle.inbound().at;
         let price = settings.prices.get(&agent.model).copied();
@@ -170,6 +187,7 @@ impl Call {
             agent,
             settings,
             dial: None,
+            ready,
             link: None,
             next: None,
             codec: None,
@@ -187,6 +205,7 @@ impl Call {
             tools: JoinSet::new(),
             events_sent: 0,
             tape: None,
+            seat,
         }
     }
 
@@ -387,7 +406,10 @@ impl Call {
         };
         let bell = Arc::new(MediaBell::default());
         let (ports, slot) = pipeline::call(config, bell.clone(), self.model_bell.clone());
-        self.deps.workers.add(slot).map_err(|_| AttachError::Full)?;
+        let workers = &self.deps.workers;
+        // Another core than that of its sockets is dearer, and better than none.
+        let added = workers.add_to(self.seat.core(), slot).or_else(|slot| workers.add(slot));
+        added.map_err(|_| AttachError::Full)?;
         match &self.link {
             // What was left of an earlier stream goes with its rings.
             Some(link) => drop(link.try_send(LegCommand::Audio(self.rings(ports.model)))),
@@ -410,6 +432,7 @@ impl Call {
             listening: Arc::clone(&self.listening),
             ahead: Arc::clone(&self.ahead),
             tape: self.tape.clone(),
+            runtime: self.seat.runtime().clone(),
         })
     }
 

@@ -105,7 +105,7 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     // Flamegraphs and `top -H` tell threads by their names.
     let started = AtomicUsize::new(0);
-    let name = move || format!("network-{}", started.fetch_add(1, Ordering::Relaxed));
+    let name = move || format!("control-{}", started.fetch_add(1, Ordering::Relaxed));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name_fn(name).build()
     {
         Ok(runtime) => runtime,

@@ -155,7 +155,7 @@ impl Default for Limits {
 /// The audio threads.
 #[derive(Debug, Clone)]
 pub struct AudioSettings {
-    /// Cores to pin workers to. `None`: half of the machine's, at least one.
+    /// Cores that serve calls, each by an audio thread and a network thread. `None`: all.
     pub cores: Option<Vec<usize>>,
     /// libopus complexity, 0 to 10.
     pub opus_complexity: u8,

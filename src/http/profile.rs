@@ -46,7 +46,8 @@ impl Wish {
                 "seconds" => wish.seconds = number("seconds", &value, SECONDS)?,
                 "hz" => wish.hz = number("hz", &value, HZ)?,
                 "threads" => {
-                    let unknown = |()| format!("threads must be audio, network or all, not '{value}'");
+                    let unknown =
+                        |()| format!("threads must be audio, network, control or all, not '{value}'");
                     wish.threads = value.parse().map_err(unknown)?;
                 }
                 "format" => {
@@ -88,7 +89,7 @@ fn number<T: FromStr + PartialOrd + Display>(
     params(
         ("seconds" = Option<u64>, Query, minimum = 1, maximum = 60, description = "How long to sample. Default 10"),
         ("hz" = Option<u32>, Query, minimum = 2, maximum = 500, description = "Samples per second of CPU time. Default 199"),
-        ("threads" = Option<String>, Query, pattern = "^(audio|network|all)$", description = "Whose. Default `all`"),
+        ("threads" = Option<String>, Query, pattern = "^(audio|network|control|all)$", description = "Whose. Default `all`"),
         ("format" = Option<String>, Query, pattern = "^(svg|folded)$", description = "A picture, or folded stacks. Default `svg`"),
     ),
     responses(
@@ -140,7 +141,7 @@ mod tests {
             ("seconds=", "from 1 to 60"),
             ("hz=501", "from 2 to 500"),
             ("hz=-1", "from 2 to 500"),
-            ("threads=video", "audio, network or all"),
+            ("threads=video", "audio, network, control or all"),
             ("format=png", "svg or folded"),
             ("second=5", "'second' is not known"),
         ] {

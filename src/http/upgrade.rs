@@ -10,7 +10,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -95,7 +94,7 @@ pub(super) async fn media(State(app): State<Arc<App>>, mut request: Request) -> 
 /// Runs the media stream on a socket whose send buffer is `small`, or could not be made so.
 async fn converse<S>(socket: S, small: io::Result<()>, read: Bytes, app: &App, peer: Option<Peer>)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: media::Socket,
 {
     let claimed = || {
         if let Some(peer) = &peer {

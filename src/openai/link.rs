@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pipeline::{ModelCodec, ModelPort};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -29,13 +30,13 @@ pub struct Link {
 }
 
 impl Opened {
-    /// Sets the session to work. Must be called within a tokio runtime.
-    pub fn start(mut self) -> Link {
+    /// Sets the session to work on `runtime`, which serves its socket from now on.
+    pub fn start(mut self, runtime: &Handle) -> Link {
         let (codec, transport, hold) = (self.codec, self.transport(), self.hold.take());
         let (commands, commands_out) = mpsc::channel(COMMAND_QUEUE);
         let (events_in, events) = mpsc::channel(EVENT_QUEUE);
         let received = Arc::new(Received::default());
-        let running = tokio::spawn(self.run(Arc::clone(&received), commands_out, events_in));
+        let running = runtime.spawn(self.run(Arc::clone(&received), commands_out, events_in));
         Link { commands, events, early: VecDeque::new(), running, hold, codec, transport, received }
     }
 }

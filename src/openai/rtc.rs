@@ -6,6 +6,7 @@
 
 mod media_time;
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -164,9 +165,17 @@ pub async fn run(
     mut commands: mpsc::Receiver<LegCommand>,
     events: mpsc::Sender<LegEvent>,
 ) -> Option<ModelPort> {
+    let socket = match registered_here(leg.socket) {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::warn!(%error, "the socket to the model was lost");
+            let _ = events.try_send(LegEvent::Lost);
+            return None;
+        }
+    };
     let mut leg = Running {
         peer: leg.peer,
-        socket: leg.socket,
+        socket,
         rings: None,
         time: MediaTime::default(),
         waiting: Vec::new(),
@@ -222,6 +231,11 @@ pub async fn run(
     // The call may be waiting for this; if its queue is full it reads the closed channel instead.
     let _ = leg.events.try_send(LegEvent::Lost);
     leg.rings.map(|rings| rings.port)
+}
+
+/// The socket was made where the session was asked for. From now on the runtime that moves the sound shall hear of it.
+fn registered_here(socket: UdpSocket) -> io::Result<UdpSocket> {
+    UdpSocket::from_std(socket.into_std()?)
 }
 
 struct Running {

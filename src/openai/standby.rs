@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use pipeline::ModelCodec;
@@ -14,10 +14,11 @@ use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 
 use super::connect::{Client, backoff};
-use super::leg::{self, LegCommand, Opened, Transport};
+use super::leg::{self, LegCommand, Transport};
 use super::link::Link;
 use super::session;
 use crate::config::Agent;
+use crate::network::{Network, Seat};
 
 /// From this age on a session is replaced.
 const RENEW_AFTER: Duration = Duration::from_secs(210);
@@ -68,6 +69,7 @@ struct Kept {
     kind: Kind,
     link: Link,
     since: Instant,
+    seat: Seat,
 }
 
 /// Failures in a row, and when to try again.
@@ -77,32 +79,40 @@ struct Trouble(HashMap<Kind, (u32, Instant)>);
 /// The sessions that wait for calls.
 pub struct Standby {
     client: Client,
+    network: Arc<Network>,
     kept: Mutex<Vec<Kept>>,
     changed: Notify,
 }
 
 impl Standby {
     /// None yet.
-    pub fn new(client: Client) -> Self {
-        Self { client, kept: Mutex::default(), changed: Notify::new() }
+    pub fn new(client: Client, network: Arc<Network>) -> Self {
+        Self { client, network, kept: Mutex::default(), changed: Notify::new() }
     }
 
-    /// A session of this kind, told to be `session` from now on, if one is there.
-    pub fn take(&self, kind: &Kind, session: &serde_json::Value) -> Option<Link> {
+    /// A session of this kind, told to be `session` from now on, if one is there; one on the core `here`, if there is a choice. With the
+    /// seat that it had.
+    pub fn take(
+        &self,
+        kind: &Kind,
+        session: &serde_json::Value,
+        here: Option<usize>,
+    ) -> Option<(Link, Seat)> {
         let now = Instant::now();
         let mut kept = self.kept();
         let fit = |k: &Kept| k.kind == *kind && !k.link.is_over() && now.duration_since(k.since) < MAX_AGE;
         // The oldest first: the younger ones have time.
-        let at = kept.iter().position(fit)?;
-        let Kept { link, .. } = kept.remove(at);
+        let near = |k: &Kept| here.is_none_or(|core| k.seat.core() == core);
+        let at = kept.iter().position(|k| fit(k) && near(k)).or_else(|| kept.iter().position(fit))?;
+        let Kept { link, seat, .. } = kept.remove(at);
         drop(kept);
         self.changed.notify_one();
-        link.try_send(LegCommand::Text(session::update(session))).then_some(link)
+        link.try_send(LegCommand::Text(session::update(session))).then_some((link, seat))
     }
 
     /// Keeps as many ready as `wanted` says, until it is dropped.
     pub async fn keep(&self, wanted: impl Fn() -> Vec<Wanted>) {
-        let mut dials: JoinSet<Option<Link>> = JoinSet::new();
+        let mut dials: JoinSet<Option<(Link, Seat)>> = JoinSet::new();
         let mut dialing: HashMap<Id, Kind> = HashMap::new();
         let mut trouble = Trouble::default();
         let mut told: HashSet<String> = HashSet::new();
@@ -116,7 +126,7 @@ impl Standby {
                     if trouble.waits(&one.kind) {
                         break;
                     }
-                    let dial = dials.spawn(dial(self.client.clone(), one.clone()));
+                    let dial = dials.spawn(dial(self.client.clone(), one.clone(), self.network.seat()));
                     dialing.insert(dial.id(), one.kind.clone());
                 }
             }
@@ -133,7 +143,7 @@ impl Standby {
                     let Some(kind) = dialing.remove(&id) else { continue };
                     trouble.note(&kind, link.is_some());
                     let since = Instant::now();
-                    self.kept().extend(link.map(|link| Kept { kind, link, since }));
+                    self.kept().extend(link.map(|(link, seat)| Kept { kind, link, since, seat }));
                 }
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -197,12 +207,12 @@ impl Trouble {
 }
 
 /// A session that works, or a failure that the way to it has told of.
-async fn dial(client: Client, wanted: Wanted) -> Option<Link> {
+async fn dial(client: Client, wanted: Wanted, seat: Seat) -> Option<(Link, Seat)> {
     let Wanted { kind, session, .. } = wanted;
     // Who will call is not known: the sessions of an agent go by its name.
     let caller = client.safety_identifier(&kind.agent);
     let still = AtomicBool::new(true);
     let opened = leg::open(&client, &session.to_string(), &caller, kind.codecs, kind.transport, &still).await;
-    let mut link = opened.map(Opened::start).ok()?;
-    link.speaks(Instant::now() + FIRST_EVENT).await.then_some(link)
+    let mut link = opened.map(|opened| opened.start(seat.runtime())).ok()?;
+    link.speaks(Instant::now() + FIRST_EVENT).await.then_some((link, seat))
 }

@@ -54,7 +54,7 @@ async fn open(client: &Client, codecs: &[ModelCodec]) -> Running {
     let wanted = AtomicBool::new(true);
     let leg = leg::open(client, &session, "caller", codecs, Transport::WebRtc, &wanted);
     let leg = leg.await.expect("the peer takes the call");
-    Running { link: leg.start(), asked }
+    Running { link: leg.start(&tokio::runtime::Handle::current()), asked }
 }
 
 impl Running {

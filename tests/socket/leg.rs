@@ -26,7 +26,7 @@ async fn open(server: &ModelServer, transport: Transport) -> Result<Opened, Conn
 struct Running(Link);
 
 fn run(leg: Opened) -> Running {
-    Running(leg.start())
+    Running(leg.start(&tokio::runtime::Handle::current()))
 }
 
 impl Running {

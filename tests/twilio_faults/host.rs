@@ -107,6 +107,7 @@ impl Line for Call {
                 written: Arc::default(),
                 ahead: Arc::default(),
                 tape: None,
+                runtime: tokio::runtime::Handle::current(),
                 listening,
             })
         }

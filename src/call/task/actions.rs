@@ -120,10 +120,11 @@ impl Call {
 
     fn run_tool(&mut self, call_id: String, name: String, arguments: String) {
         let run = self.deps.tools.run(&self.desk, &name, arguments);
-        self.tools.spawn(async move {
+        let tool = async move {
             let Outcome { output_for_model: output, ok, effect, took } = run.await;
             Input::ToolDone { call_id, name, output, ok, took, effect: effect.map(effect_of) }
-        });
+        };
+        self.tools.spawn_on(tool, self.deps.network.control());
     }
 
     /// A key asks for a transfer. The configuration has checked that the target is there.
@@ -152,7 +153,7 @@ impl Call {
             return count("no_account");
         };
         let (call_sid, from) = (inbound.call_sid.clone(), inbound.ours().to_owned());
-        tokio::spawn(async move {
+        self.deps.network.control().spawn(async move {
             match twilio.send_message(&from, &to, &body).await {
                 Ok(()) => count("sent"),
                 Err(error) => {

@@ -7,11 +7,13 @@ use std::time::Instant;
 use pipeline::{Command, ModelPort};
 use tokio::task::JoinHandle;
 
-use super::Call;
+use super::{Call, Deps};
 use crate::call::CallEnd;
 use crate::call::session::Input;
+use crate::config::Agent;
+use crate::network::Seat;
 use crate::openai::connect::ConnectError;
-use crate::openai::leg::{self, LegCommand, LegEvent, Opened, Rings};
+use crate::openai::leg::{self, LegCommand, LegEvent, Rings};
 use crate::openai::link::Link;
 use crate::openai::session;
 use crate::openai::standby::Kind;
@@ -35,24 +37,22 @@ impl Call {
         let client = self.deps.model.clone();
         let tools = self.deps.tools.definitions(&self.agent);
         let settings = session::settings(&self.agent, tools);
-        let kept = (self.agent.standby > 0 && self.standby_fits)
-            .then(|| self.deps.standby.take(&Kind::of(&self.agent), &settings))
-            .inspect(|kept| {
-                let outcome = if kept.is_some() { "ready" } else { "none" };
-                metrics::counter!("aria_standby_taken_total", "outcome" => outcome).increment(1);
-            })
-            .flatten();
+        let kept = self.ready.take().or_else(|| {
+            let here = Some(self.seat.core());
+            self.standby_fits.then(|| ready(&self.deps, &self.agent, here)).flatten().map(|(link, _)| link)
+        });
         let caller = client.safety_identifier(self.handle.inbound().person());
         let codecs = session::codecs(self.agent.codec);
         let wanted = Arc::new(AtomicBool::new(true));
         let asked = Arc::clone(&wanted);
         let transport = self.agent.transport;
-        let task = tokio::spawn(async move {
+        let here = self.seat.runtime().clone();
+        let task = self.deps.network.control().spawn(async move {
             if let Some(link) = kept {
                 return Ok(link);
             }
             let opened = leg::open(&client, &settings.to_string(), &caller, codecs, transport, &asked).await;
-            opened.map(Opened::start)
+            opened.map(|opened| opened.start(&here))
         });
         if let Some(old) = self.dial.replace(Dial { task, wanted }) {
             old.abandon();
@@ -115,6 +115,18 @@ impl Call {
         }
         self.link = Some(next);
     }
+}
+
+/// A session that waited for calls of this agent, and its seat; one that is `here`, if there is one.
+pub(super) fn ready(deps: &Deps, agent: &Agent, here: Option<usize>) -> Option<(Link, Seat)> {
+    if agent.standby == 0 {
+        return None;
+    }
+    let settings = session::settings(agent, deps.tools.definitions(agent));
+    let taken = deps.standby.take(&Kind::of(agent), &settings, here);
+    let outcome = if taken.is_some() { "ready" } else { "none" };
+    metrics::counter!("aria_standby_taken_total", "outcome" => outcome).increment(1);
+    taken
 }
 
 /// The next event of a session that may not be there.

@@ -24,21 +24,23 @@ impl Call {
         }
         let links = [self.link.take(), self.next.take()];
         let holds: Vec<_> = links.into_iter().flatten().filter_map(Link::end).collect();
-        let hang_up_model = async {
+        let hang_up_model = async move {
             for hold in holds {
                 hold.hang_up().await;
             }
         };
-        let hang_up_phone = async {
-            if let (true, Some(twilio)) = (reason.hang_up_over_rest(), &self.deps.twilio) {
-                let inbound = self.handle.inbound();
+        let (twilio, handle) = (self.deps.twilio.clone(), self.handle.clone());
+        let hang_up_phone = async move {
+            if let (true, Some(twilio)) = (reason.hang_up_over_rest(), twilio) {
+                let inbound = handle.inbound();
                 if let Err(error) = twilio.hang_up(&inbound.account_sid, &inbound.call_sid).await {
                     tracing::warn!(call = %inbound.call_sid, %error, "could not hang up");
                 }
             }
         };
         let both = async { tokio::join!(hang_up_model, hang_up_phone) };
-        if tokio::time::timeout(RELEASE_TIMEOUT, both).await.is_err() {
+        let both = tokio::time::timeout(RELEASE_TIMEOUT, both);
+        if !matches!(self.deps.network.control().spawn(both).await, Ok(Ok(_))) {
             tracing::warn!(call = %self.handle.inbound().call_sid, "hanging up timed out");
         }
         self.deps.workers.reap();

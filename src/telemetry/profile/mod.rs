@@ -20,8 +20,10 @@ use tokio::sync::oneshot;
 pub enum Threads {
     /// The audio workers, `audio-N`.
     Audio,
-    /// The runtime's threads, `network-N`: both peers' sockets, calls, web server.
+    /// Those beside them, `network-N`: both peers' sockets, and calls.
     Network,
+    /// The runtime's others, `control-N`: web server, tools, whatever else may take its time.
+    Control,
     /// Every thread there is when the profile begins.
     All,
 }
@@ -31,6 +33,7 @@ impl Threads {
         match self {
             Self::Audio => name.starts_with("audio-"),
             Self::Network => name.starts_with("network-"),
+            Self::Control => name.starts_with("control-"),
             Self::All => true,
         }
     }
@@ -40,6 +43,7 @@ impl Threads {
         match self {
             Self::Audio => "audio",
             Self::Network => "network",
+            Self::Control => "control",
             Self::All => "all",
         }
     }
@@ -49,7 +53,10 @@ impl FromStr for Threads {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Audio, Self::Network, Self::All].into_iter().find(|t| t.as_str() == text).ok_or(())
+        [Self::Audio, Self::Network, Self::Control, Self::All]
+            .into_iter()
+            .find(|t| t.as_str() == text)
+            .ok_or(())
     }
 }
 

@@ -13,22 +13,23 @@ mod late;
 mod open;
 mod pings;
 mod reader;
+mod socket;
 mod sources;
 mod voice;
 mod watchdog;
 mod writer;
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 pub use end::StreamEnd;
 pub use intake::{Intake, Taken};
+pub use socket::Socket;
 
 use self::kept::Kept;
 use self::open::Opened;
@@ -62,38 +63,43 @@ pub fn config() -> WebSocketConfig {
         .max_frame_size(Some(MAX_MESSAGE_BYTES))
 }
 
-/// Serves an upgraded socket to its end. `read` is what the peer sent behind its request; `claimed` is called once the stream has
-/// proved to be its call's.
-pub async fn run<S>(io: S, read: Vec<u8>, registry: &Registry, claimed: impl FnOnce())
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+/// Serves an upgraded socket until it is refused or handed to its call's core, where it is served to its end. `read` is what the peer sent
+/// behind its request; `claimed` is called once the stream has proved to be its call's.
+pub async fn run<S: Socket>(io: S, read: Vec<u8>, registry: &Arc<Registry>, claimed: impl FnOnce()) {
     let mut ws = WebSocketStream::from_partially_read(io, read, Role::Server, Some(config())).await;
-    let end = match open::open(&mut ws, registry).await {
+    match open::open(&mut ws, registry).await {
         Ok(opened) => {
             claimed();
-            let (stream_ws, end) = stream(ws, opened, registry).await;
-            ws = stream_ws;
-            end
+            let runtime = opened.attached.runtime.clone();
+            runtime.spawn(served(ws, opened, Arc::clone(registry)));
         }
         Err(end) => {
             metrics::counter!("aria_streams_refused_total", "reason" => end.as_str()).increment(1);
             tracing::warn!(reason = end.as_str(), "media stream refused");
-            end
+            ended(ws, end).await;
         }
-    };
+    }
+}
+
+async fn served<S: Socket>(mut ws: WebSocketStream<S>, opened: Opened, registry: Arc<Registry>) {
+    if let Err(error) = ws.get_mut().register_here() {
+        // It may go on: who hears of it from afar hears of it later.
+        tracing::warn!(%error, "a media socket stays on another thread than its call");
+    }
+    let (ws, end) = stream(ws, opened, &registry).await;
+    ended(ws, end).await;
+}
+
+async fn ended<S: Socket>(ws: WebSocketStream<S>, end: StreamEnd) {
     metrics::counter!("aria_stream_ends_total", "outcome" => end.as_str()).increment(1);
     close::close(ws, end).await;
 }
 
-async fn stream<S>(
+async fn stream<S: Socket>(
     ws: WebSocketStream<S>,
     opened: Opened,
     registry: &Registry,
-) -> (WebSocketStream<S>, StreamEnd)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+) -> (WebSocketStream<S>, StreamEnd) {
     let Opened { start, format, cancelled, attached, sequence } = opened;
     tracing::info!(call = %start.call_sid, stream = %start.stream_sid, "media stream started");
     let (mut sink, mut source) = ws.split();

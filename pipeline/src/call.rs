@@ -259,7 +259,7 @@ struct Shared {
     blocked: Wish,
     /// Downlink frames wait for room.
     staged: Wish,
-    /// Nothing is due, so a packet must be announced.
+    /// A packet must be announced: nothing is due, or it would be before what is.
     hungry: Wish,
     /// See [`MediaPort::set_far_end`], ns. One number that stays true as time passes, so that it needs no lock and no renewal.
     far_end: AtomicU64,
@@ -363,7 +363,7 @@ impl Slot {
             self.model_bell.ring();
         }
 
-        let hungry = down.next == Nanos::MAX;
+        let hungry = down.next == Nanos::MAX || self.downlink.is_hungry();
         self.shared.hungry.set(hungry);
         self.shared.blocked.set(up.blocked);
         self.shared.staged.set(down.blocked);

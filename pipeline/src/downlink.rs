@@ -232,6 +232,11 @@ impl Downlink {
         if self.pcm.len >= self.frame_samples() { Some(self.ready) } else { self.jitter.next_due() }
     }
 
+    /// Whether the next packet would make a frame as soon as it came.
+    pub fn is_hungry(&self) -> bool {
+        self.pcm.len < self.frame_samples() && self.jitter.is_hungry()
+    }
+
     /// The frame that is due, and whether it is silent. To be called until it gives `None`.
     pub fn poll(&mut self, now: Nanos, stats: &CallStats) -> Option<(MediaFrame, bool)> {
         let whole = self.frame_samples();

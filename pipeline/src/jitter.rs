@@ -5,9 +5,9 @@
 //!
 //! There is no sound card behind it and so no grid: a packet is played at `fastest path + its media time + target`,
 //! where the target is what [`DelayEstimator`] says. A packet missing then is held on for as long as that says, because
-//! a hole of 2 ms is less than a packet thrown away. If the target grows, the next packet waits. If it shrinks, nothing is sent
-//! early, for what follows plays first in, first out: it would only wait there. The caller is told by how much the
-//! buffer is too deep ([`JitterBuffer::excess`]), takes sound out, and says how much ([`JitterBuffer::handle_cut`]).
+//! a hole of 2 ms is less than a packet thrown away. If the target grows, the next packet waits. If it shrinks, or one was late, what
+//! follows may go out before it will be heard, but is heard no sooner, for the far end plays first in, first out. So the caller is told
+//! by how much that is too late ([`JitterBuffer::excess`]), takes sound out, and says how much ([`JitterBuffer::handle_cut`]).
 //!
 //! Three things look alike when nothing is there at the due time, and only the next packet tells them apart:
 //! - *loss*: its sequence number skips. The hole is concealed, or recovered from the successor (Opus FEC);
@@ -22,7 +22,7 @@ use crate::delay::DelayEstimator;
 use crate::frame::{ModelCodec, Packet};
 use crate::opus;
 use crate::playout::Play;
-pub use crate::playout::{Arrival, JitterCounts, Playout};
+pub use crate::playout::{Arrival, JitterConfig, JitterCounts, Playout};
 pub use crate::store::CAPACITY;
 use crate::store::Store;
 use crate::timeline::{Head, REMEMBERED, length_of};
@@ -37,29 +37,11 @@ const MAX_MISORDER: i64 = 500;
 const MAX_STEP: Duration = Duration::from_secs(1);
 /// Distance from the target that is left alone: correcting less would only be noise.
 const SLACK: Duration = Duration::from_micros(100);
+/// So much before it will be heard a packet goes out at most. Less keeps back what would cover what is late on the way to the caller;
+/// more is sound that can no longer be left out.
+const MOST_EARLY: Duration = Duration::from_millis(10);
 /// Within a voice the delay grows by so much at least: each time is a hole. More has packets come late meanwhile.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
-
-/// How the buffer behaves.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct JitterConfig {
-    /// Delay before the network is known.
-    pub start_delay: Duration,
-    /// Delay never exceeded: beyond it, audio is dropped. A conversation falters from about 400 ms one way.
-    pub max_delay: Duration,
-    /// When losses are frequent and the stream carries in-band FEC, wait for one packet more, to recover them.
-    pub wait_for_fec: bool,
-}
-
-impl Default for JitterConfig {
-    fn default() -> Self {
-        Self {
-            start_delay: Duration::from_millis(10),
-            max_delay: Duration::from_millis(300),
-            wait_for_fec: true,
-        }
-    }
-}
 
 /// One stream's buffer. About 25 kB; allocates when made and never after.
 pub struct JitterBuffer {
@@ -151,7 +133,15 @@ impl JitterBuffer {
 
     /// When [`poll`](Self::poll) has something to say; `None` if only a packet can change that.
     pub fn next_due(&self) -> Option<Nanos> {
-        if self.play.waiting { None } else { self.play.due.map(|due| due - self.play.lead.duration()) }
+        let due = self.play.due.filter(|_| !self.play.waiting)?;
+        Some(due - self.play.lead.duration() - self.early(due))
+    }
+
+    /// Whether a packet, of which none is here, would go out as soon as it came.
+    pub fn is_hungry(&self) -> bool {
+        // For less than a millisecond nobody is woken twice.
+        let early = self.excess().duration() >= LEAST_WAIT;
+        self.is_empty() && (self.play.waiting || self.play.held.is_some() || early)
     }
 
     /// What to play, if its time has come. To be called until it gives `None`.
@@ -164,7 +154,8 @@ impl JitterBuffer {
 
     fn step(&mut self, now: Nanos, voiced: bool) -> Option<(Nanos, Playout<'_>)> {
         loop {
-            let due = self.play.due.filter(|due| !self.play.waiting && *due <= now)?;
+            let due = self.play.due.filter(|due| !self.play.waiting && *due <= now + self.early(*due))?;
+            let early = self.early(due);
             let Some(index) = self.store.first(self.play.seq) else {
                 let hold = self.delay.hold();
                 if self.play.held.is_none() && self.play.blind.0 == 0 && voiced && hold > Duration::ZERO {
@@ -229,8 +220,17 @@ impl JitterBuffer {
             self.play.concealed = Ticks(0);
             let packet = self.store.take(index);
             self.play.quiet = packet.codec == ModelCodec::Opus && opus::is_dtx(packet.payload());
-            return Some((due, Playout::Packet(packet)));
+            let out = (due - early).max(self.play.clock(packet.born)).min(due);
+            return Some((out, Playout::Packet(packet)));
         }
+    }
+
+    /// By how much the next packet goes out before it will be heard: what followed a late one may as well wait at the far end.
+    fn early(&self, due: Nanos) -> Duration {
+        let next = self.store.first(self.play.seq).map(|index| self.store.at(index));
+        let goes_on = next.is_some_and(|next| next.seq == self.play.seq && next.pos == self.play.pos);
+        let excess = self.lag(due, self.play.pos) - self.wanted_lag();
+        if goes_on { MOST_EARLY.min(Duration::from_nanos(excess.max(0) as u64)) } else { Duration::ZERO }
     }
 
     /// How much later than need be the packet after the one just played will be heard: what may be taken out.

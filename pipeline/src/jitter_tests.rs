@@ -113,9 +113,34 @@ fn one_lost_packet_is_one_packet_concealed() {
     let mut rig = Rig::settled(20);
     assert_eq!(rig.play(415), [Conceal(20, 407)], "it was held on for");
     rig.arrive(21, 420);
-    assert_eq!(rig.play(430), [Heard::Packet(21, 427)], "and the beat goes on");
+    assert_eq!(rig.play(430), [Heard::Packet(21, 421)], "it waits at the far end for what was made up");
     let counts = rig.buffer.take_counts();
     assert_eq!((counts.concealed, counts.concealed_ticks), (1, 960));
+}
+
+#[test]
+fn what_follows_a_late_packet_goes_out_in_time_and_is_heard_as_late() {
+    let mut rig = Rig::settled(3_000);
+    assert!(!rig.buffer.is_hungry());
+    assert_eq!(rig.play(60_002), [], "held on for");
+    assert!(rig.buffer.is_hungry());
+    rig.arrive(3_000, 60_005);
+    assert_eq!(rig.play(60_005), [Heard::Packet(3_000, 60_005)]);
+    let late = rig.buffer.excess();
+    assert!((Ticks::from_millis(4)..=Ticks::from_millis(5)).contains(&late), "{late:?}");
+    assert!(rig.buffer.is_hungry(), "the next may go out before it will be heard");
+    for seq in 3_001..3_005 {
+        let at = u64::from(seq) * 20;
+        rig.arrive(seq, at);
+        assert_eq!(rig.play(at), [], "not before its own time");
+        assert_eq!(rig.play(at + 1), [Heard::Packet(seq, at + 1)]);
+    }
+    assert_eq!(rig.buffer.excess(), late, "what may be taken out");
+    // One that is late by less than that makes no hole.
+    assert_eq!(rig.play(60_103), []);
+    rig.arrive(3_005, 60_103);
+    assert_eq!(rig.play(60_103), [Heard::Packet(3_005, 60_103)]);
+    assert_eq!(rig.buffer.excess(), late);
 }
 
 #[test]
@@ -338,16 +363,16 @@ fn what_comes_after_it_was_made_up_is_played_unless_it_is_one_or_another_follows
     let mut rig = Rig::settled(40);
     assert_eq!(rig.play(830), [Conceal(20, 807), Conceal(20, 827)]);
     assert_eq!(rig.arrive(40, 831), Arrival::Queued);
-    assert_eq!(rig.play(850), [Heard::Packet(40, 847)]);
+    assert_eq!(rig.play(850), [Heard::Packet(40, 837)], "10 ms before it will be heard, no more");
     // One alone: what follows is as soon as it would have been.
     let mut rig = Rig::settled(3_000);
     assert_eq!(rig.play(60_010), [Conceal(20, 60_007)]);
     assert_eq!(rig.arrive(3_000, 60_011), Arrival::Late);
     rig.arrive(3_001, 60_020);
-    assert_eq!(rig.play(60_030), [Heard::Packet(3_001, 60_027)]);
+    assert_eq!(rig.play(60_030), [Heard::Packet(3_001, 60_021)]);
     let mut rig = Rig::settled(40);
     rig.arrive(41, 800);
-    assert_eq!(rig.play(825), [Conceal(20, 801), Heard::Packet(41, 821)]);
+    assert_eq!(rig.play(825), [Conceal(20, 801), Heard::Packet(41, 811)]);
     assert_eq!(rig.arrive(40, 826), Arrival::Late);
 }
 

@@ -1,7 +1,30 @@
-//! What the jitter buffer says of packets and gives to play, and where in the stream its playout is.
+//! What the jitter buffer is told, says of packets and gives to play, and where in the stream its playout is.
+
+use std::time::Duration;
 
 use crate::frame::{FRAME_MS, Packet};
 use crate::units::{Nanos, Ticks};
+
+/// How the buffer behaves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct JitterConfig {
+    /// Delay before the network is known.
+    pub start_delay: Duration,
+    /// Delay never exceeded: beyond it, audio is dropped. A conversation falters from about 400 ms one way.
+    pub max_delay: Duration,
+    /// When losses are frequent and the stream carries in-band FEC, wait for one packet more, to recover them.
+    pub wait_for_fec: bool,
+}
+
+impl Default for JitterConfig {
+    fn default() -> Self {
+        Self {
+            start_delay: Duration::from_millis(10),
+            max_delay: Duration::from_millis(300),
+            wait_for_fec: true,
+        }
+    }
+}
 
 /// What became of a packet on arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

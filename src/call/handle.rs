@@ -8,7 +8,7 @@ use pipeline::{AgeHistogram, Bell, CallStats, MediaPort};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
-use super::{CallEnd, CallEvent, Dialed, Inbound, Listening, Onward, Snapshot};
+use super::{CallEnd, CallEvent, Dialed, Inbound, Listening, Onward, Snapshot, Sound};
 use crate::recording::Tape;
 use crate::twilio::wire::Start;
 
@@ -204,6 +204,8 @@ pub(super) struct Shared {
     pub inbound: Inbound,
     pub requests: mpsc::Sender<Request>,
     pub snapshot: Mutex<Snapshot>,
+    /// The counters of its sound, which go on counting; `None` before the first stream.
+    pub stats: Mutex<Option<Arc<CallStats>>>,
     /// Made for the first observer: most calls have none, and the backlog is 30 kB.
     pub events: OnceLock<broadcast::Sender<CallEvent>>,
     /// Where the caller is being put through to.
@@ -296,6 +298,12 @@ impl CallHandle {
         // The sender lives in `self`: waiting cannot fail.
         let _ = released.wait_for(|done| *done).await;
         self.is_ended().unwrap_or(CallEnd::Internal)
+    }
+
+    /// What the audio road has counted up to this moment; `None` before the first stream.
+    pub fn sound(&self) -> Option<Sound> {
+        let stats = self.0.stats.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        stats.map(|stats| Sound::of(&stats))
     }
 
     /// How the call stands now.

@@ -94,6 +94,7 @@ pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
         inbound,
         requests: requests_in,
         snapshot: Mutex::new(snapshot),
+        stats: Mutex::default(),
         events: OnceLock::new(),
         onward: Mutex::new(None),
         ended: watch::Sender::new(None),
@@ -421,6 +422,7 @@ impl Call {
         self.media = Some(commands);
         self.media_events = Some(events_out);
         let stats = ports.control.stats();
+        *self.handle.0.stats.lock().unwrap_or_else(|e| e.into_inner()) = Some(Arc::clone(&stats));
         self.control = Some(ports.control);
         Ok(Attached {
             port: ports.media,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::broadcast;
 
-use crate::call::{AttachError, Attached, CallEnd, CallEvent, CallHandle, Dialed, Inbound, Onward, Snapshot};
+use crate::call::{
+    AttachError, Attached, CallEnd, CallEvent, CallHandle, Dialed, Inbound, Onward, Snapshot, Sound,
+};
 use crate::config::Settings;
 use crate::twilio::wire::Start;
 
@@ -34,6 +36,10 @@ pub trait Line: Send + Sync + 'static {
     fn machine_detected(&self, beep: bool);
     /// How it stands.
     fn snapshot(&self) -> Snapshot;
+    /// What was counted of its sound up to this moment; `None` without a stream.
+    fn sound(&self) -> Option<Sound> {
+        None
+    }
     /// What happens from now on.
     fn subscribe(&self) -> broadcast::Receiver<CallEvent>;
 }
@@ -81,6 +87,10 @@ impl Line for CallHandle {
 
     fn snapshot(&self) -> Snapshot {
         self.snapshot()
+    }
+
+    fn sound(&self) -> Option<Sound> {
+        self.sound()
     }
 
     fn subscribe(&self) -> broadcast::Receiver<CallEvent> {

@@ -14,7 +14,7 @@ use super::admission::{Admission, Refusal};
 use super::line::Line;
 use super::ringing::Ringing;
 use super::token::{TokenError, Tokens};
-use crate::call::{CallEnd, Snapshot};
+use crate::call::{CallEnd, Snapshot, Sound};
 use crate::twilio::twiml;
 use crate::twilio::wire::Start;
 
@@ -414,6 +414,16 @@ impl Registry {
             (inner.lines().collect::<Vec<_>>(), ended.collect::<Vec<_>>())
         };
         lines.iter().map(|line| line.snapshot()).chain(ended).collect()
+    }
+
+    /// The sound of the living calls that have a stream, by their ids, in no order.
+    pub fn sounds(&self) -> Vec<(String, Sound)> {
+        let inner = self.lock();
+        let live = inner.entries.iter().filter_map(|(sid, entry)| match &entry.state {
+            State::Live(line) => Some((sid.clone(), line.sound()?)),
+            _ => None,
+        });
+        live.collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -120,6 +120,23 @@ pub(super) struct Call {
     events: Option<Vec<Happened>>,
 }
 
+/// The sound of the living calls.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Sounds {
+    /// Those that have a stream.
+    pub calls: Vec<Sounding>,
+}
+
+/// The sound of a living call.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Sounding {
+    /// Twilio's id of the call.
+    pub call_sid: String,
+    /// What the audio road has counted.
+    #[serde(flatten)]
+    pub sound: Sound,
+}
+
 /// Tokens by kind. Cached ones are part of those that came in. Null: the bridge died before it was told.
 #[derive(ToSchema)]
 struct Spent {

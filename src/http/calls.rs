@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -12,7 +13,7 @@ use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 use super::admin::Operator;
-use super::answers::{Error, NotAnOperator, Notice, Told};
+use super::answers::{Error, NotAnOperator, Notice, Sounding, Sounds, Told};
 use super::app::{App, MAX_WATCHERS};
 use super::json::refuse;
 use super::steer::{living, no_such_call};
@@ -44,6 +45,24 @@ pub(super) async fn hang_up(_: Operator, State(app): State<Arc<App>>, Path(sid):
         }
         Err(refusal) => refusal,
     }
+}
+
+/// How the sound of every living call stands: its counters as they are at this moment. Cheap enough to be asked for several times a second,
+/// which the list of calls is not.
+#[utoipa::path(
+    get,
+    operation_id = "list_sounds",
+    path = "/api/sound",
+    tag = "living calls",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, body = Sounds, description = "Living calls that have a stream, in no order"),
+        NotAnOperator,
+    )
+)]
+pub(super) async fn sounds(_: Operator, State(app): State<Arc<App>>) -> Json<Sounds> {
+    let sounding = |(call_sid, sound)| Sounding { call_sid, sound };
+    Json(Sounds { calls: app.registry.sounds().into_iter().map(sounding).collect() })
 }
 
 enum Next {

@@ -43,6 +43,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(recording::play))
         .routes(routes!(calls::events))
         .routes(routes!(calls::hang_up))
+        .routes(routes!(calls::sounds))
         .routes(routes!(steer::say))
         .routes(routes!(steer::transfer))
         .routes(routes!(history::dead_letters))

@@ -45,6 +45,9 @@ const FRAMES: usize = 20_000;
 const WARM_UP: Duration = Duration::from_secs(5);
 /// Calls that stand before memory is first looked at, one in so many: the first calls also pay for what all of them share.
 const FIRST_SHARE: usize = 5;
+/// How often the bridge is asked for its jitter buffers' targets. Less often counts what a target has grown by meanwhile as added, in every
+/// frame until then; more often would be a load of its own.
+const TARGETS_A_SECOND: u32 = 10;
 /// How long calls and bridge may take to end once all have hung up; and beyond that calls end by themselves.
 const SPARE: Duration = Duration::from_secs(10);
 /// A caller's beat. Those of real callers lie anywhere in it; with ten new calls a second all would speak in the same moment, and each frame
@@ -194,6 +197,10 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
     let mut beat = tokio::time::interval(Duration::from_secs(1));
     beat.tick().await;
     for at in 0..plan.duration.as_secs() {
+        for _ in 1..TARGETS_A_SECOND {
+            tokio::time::sleep(Duration::from_secs(1) / TARGETS_A_SECOND).await;
+            target_us.extend(tell_targets(&bridge, &callers).await);
+        }
         beat.tick().await;
         let now = Moments::now(&bridge);
         let (up, down, interruptions) = tally.second();
@@ -209,7 +216,6 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
         progress(&second, running.len());
         timeline.push(second);
         last = now;
-        // Once a second: less often what a target has grown by meanwhile would count as added, more often asking would be a load of its own.
         target_us.extend(tell_targets(&bridge, &callers).await);
     }
     let after = Moments::now(&bridge);

@@ -1,7 +1,8 @@
-//! What calls cost the real program, `aria serve`, in memory, threads and descriptors.
+//! What calls cost the real program, `aria serve`, in memory, threads and descriptors, and whose time they take.
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aria_bridge::bridge::SIMULATED_KEY;
@@ -79,6 +80,39 @@ async fn an_idle_call_costs_at_most_600_kb() {
     // The database's own thread comes with the first record.
     assert!(busy <= threads + 2, "calls have no threads of their own: {threads} and {busy}");
     program.empty(Duration::from_secs(5)).await;
+    program.terminate().await;
+    assert!(program.ended().await.success());
+}
+
+/// Its 50 frames a second wake one network thread and the audio thread beside it, and nobody else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_keeps_to_one_core() {
+    let model = ModelServer::start(lines::model()).expect("a simulated model");
+    let (program, phone) = program(&model).await;
+    let call = tokio::spawn(async move { phone.call(caller("wait-speech\npause 8s\nhangup\n")).await });
+    // By then it is greeted, and what its webhook and its upgrade needed is done.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(program.live().await, 1);
+    let moment = || (program.waits("network-"), program.waits("audio-"), program.waits("control-"));
+    let before = moment();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let after = moment();
+    let since = |after: &BTreeMap<String, u64>, before: &BTreeMap<String, u64>| {
+        let waits = |(name, n): (&String, &u64)| n - before.get(name).copied().unwrap_or(0);
+        let mut waits: Vec<_> = after.iter().map(waits).collect();
+        waits.sort_unstable_by(|a, b| b.cmp(a));
+        waits
+    };
+    let network = since(&after.0, &before.0);
+    let audio = since(&after.1, &before.1);
+    let control: u64 = since(&after.2, &before.2).iter().sum();
+    println!("waits in 3 s: network {network:?}, audio {audio:?}, control {control}");
+    assert_eq!(network.len(), audio.len(), "one beside each");
+    assert!(network[0] >= 100 && audio[0] >= 100, "{network:?} {audio:?}");
+    let others: u64 = network[1..].iter().chain(&audio[1..]).sum();
+    assert!(others * 10 <= network[0], "{network:?} {audio:?}");
+    assert!(control * 4 <= network[0], "{control} {network:?}");
+    call.await.expect("the call does not panic");
     program.terminate().await;
     assert!(program.ended().await.success());
 }

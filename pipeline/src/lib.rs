@@ -1,7 +1,7 @@
 //! The audio road: frames of 20 ms between the phone and the model, on pinned threads, and nothing else.
 //!
 //! ```text
-//!            tokio tasks                        an audio thread                      tokio tasks
+//!         a network thread                      an audio thread                  the network thread again
 //!  ┌─────────────────────────┐      ┌──────────────────────────────────┐      ┌─────────────────────┐
 //!  │ media socket            │      │ Worker: a table of calls         │      │ model's peer        │
 //!  │                         │      │                                  │      │                     │
@@ -13,6 +13,7 @@
 //!  └─────────────────────────┘      └────────────────▲─────────────────┘      └─────────────────────┘
 //!                                     Control::send ─┘ open, flush, set codec, stop
 //! ```
+//! All three are tied to one core, so that each hands on to the next by a switch of threads and never has to wake another core.
 //! Each ring has one writer and one reader ([`ring`]). A push marks its call and wakes the thread; what the thread
 //! pushes is announced by the port's [`Bell`]. Everything carries the moment it was born, so every stage's age is known.
 //!

@@ -1,5 +1,6 @@
 //! The real program, `aria serve`, in a process of its own.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -128,6 +129,19 @@ impl Program {
     /// Open file descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid)).expect("it runs").count()
+    }
+
+    /// How often each thread whose name begins so has given up its core to wait, by name.
+    pub fn waits(&self, prefix: &str) -> BTreeMap<String, u64> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid)).expect("it runs");
+        let threads = threads.filter_map(|thread| {
+            let folder = thread.ok()?.path();
+            let name = std::fs::read_to_string(folder.join("comm")).ok()?.trim().to_owned();
+            let status = std::fs::read_to_string(folder.join("status")).ok()?;
+            let waits = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+            Some((name, waits.trim().parse().ok()?))
+        });
+        threads.filter(|(name, _)| name.starts_with(prefix)).collect()
     }
 
     fn status(&self, field: &str) -> i64 {

@@ -133,7 +133,6 @@ pub(super) struct Sounding {
     /// Twilio's id of the call.
     pub call_sid: String,
     /// What the audio road has counted.
-    #[serde(flatten)]
     pub sound: Sound,
 }
 

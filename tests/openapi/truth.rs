@@ -84,7 +84,10 @@ async fn answers_about_a_living_and_a_past_call_are_as_described() {
     let sounds = get(&house, "/api/sound").await;
     as_described("/api/sound", "get", &sounds);
     assert_eq!(sounds.1["calls"].as_array().map(Vec::len), Some(1), "{sounds:?}");
-    assert!(sounds.1["calls"][0]["frames_in"].as_u64().is_some_and(|frames| frames > 0), "{sounds:?}");
+    assert!(
+        sounds.1["calls"][0]["sound"]["frames_in"].as_u64().is_some_and(|frames| frames > 0),
+        "{sounds:?}"
+    );
 
     let mut told = String::new();
     while let Some(piece) = events.chunk().await.expect("it goes on to the end") {

@@ -85,7 +85,7 @@ async fn answers_about_a_living_and_a_past_call_are_as_described() {
     as_described("/api/sound", "get", &sounds);
     assert_eq!(sounds.1["calls"].as_array().map(Vec::len), Some(1), "{sounds:?}");
     assert!(
-        sounds.1["calls"][0]["sound"]["frames_in"].as_u64().is_some_and(|frames| frames > 0),
+        sounds.1["calls"][0]["sound"]["jitter_target_us"].as_u64().is_some_and(|target| target > 0),
         "{sounds:?}"
     );
 

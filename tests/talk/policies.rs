@@ -124,12 +124,12 @@ async fn a_cough_makes_her_pause_and_she_goes_on_where_she_was() {
     let heard = &held.report.heard;
     let (found, repeated) = frames(heard, &said);
     // Up to the pause, and from there for as long as it was: these were kept back.
-    let paused = found.windows(2).position(|w| matches!(w, [Some(a), Some(b)] if b - a > 15 * FRAME));
-    let paused = paused.unwrap_or_else(|| panic!("she does not pause: {}", held.evidence("cough"))) + 1;
-    let (Some(before), Some(behind)) = (found[paused - 1], found[paused]) else {
-        unreachable!("both were found")
+    let known: Vec<_> = found.iter().enumerate().filter_map(|(n, at)| Some((n, (*at)?))).collect();
+    let pauses = |w: &&[(usize, usize)]| w[1].1 - w[0].1 > (w[1].0 - w[0].0 + 14) * FRAME;
+    let Some(&[(last, before), (paused, behind)]) = known.windows(2).find(pauses) else {
+        panic!("she does not pause: {}", held.evidence("cough"))
     };
-    let pause = behind - before - FRAME;
+    let pause = behind - before - (paused - last) * FRAME;
     let kept = found[paused..].iter().take_while(|at| at.is_some_and(|at| at < behind + pause)).count();
     // What follows is on its way while Twilio's queue is long: silence is left out of it, and voice shortened, as after any stall.
     let loud: Vec<_> = (0..said.len() / FRAME).filter(|n| rms(&said[n * FRAME..][..FRAME]) > LOUD).collect();

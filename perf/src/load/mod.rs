@@ -194,11 +194,11 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
     tally.begin();
     let before = Moments::now(&bridge);
     let (mut timeline, mut last, mut target_us) = (Vec::new(), before.clone(), Vec::new());
-    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    let mut beat = tokio::time::interval(Duration::from_secs(1) / TARGETS_A_SECOND);
     beat.tick().await;
     for at in 0..plan.duration.as_secs() {
         for _ in 1..TARGETS_A_SECOND {
-            tokio::time::sleep(Duration::from_secs(1) / TARGETS_A_SECOND).await;
+            beat.tick().await;
             target_us.extend(tell_targets(&bridge, &callers).await);
         }
         beat.tick().await;

@@ -91,8 +91,8 @@ fn incoming(criterion: &mut Criterion) {
                 panic!("a media message")
             };
             let mut frames = 0;
-            let taken = intake.take(&media, Nanos(1), |frame: MediaFrame| {
-                black_box(&frame);
+            let taken = intake.take(&media, Nanos(1), |frame| {
+                black_box(frame);
                 frames += 1;
             });
             assert!(matches!(taken, Taken::Frames { .. }) && frames == 1);

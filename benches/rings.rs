@@ -13,18 +13,20 @@ use pipeline::{Bell, CallConfig, MediaFrame, ModelCodec, Packet, Silent, Workers
 fn rings(criterion: &mut Criterion) {
     let frame = MediaFrame::new(now(), 0, &[0x55; 160]).expect("160 bytes fit");
     let (mut writer, mut reader) = ring(UPLINK_IN_MS);
+    let mut popped = MediaFrame::default();
     criterion.bench_function("ring/media_frame", |b| {
         b.iter(|| {
-            let _ = writer.push(black_box(frame));
-            reader.pop()
+            let _ = writer.push(black_box(&frame));
+            reader.pop_into(black_box(&mut popped))
         });
     });
     let packet = Packet::new(now(), ModelCodec::Opus, 0, 0, false, &[0x55; 80]).expect("80 bytes fit");
     let (mut writer, mut reader) = ring(UPLINK_IN_MS);
+    let mut popped = Packet::default();
     criterion.bench_function("ring/packet", |b| {
         b.iter(|| {
-            let _ = writer.push(black_box(packet));
-            reader.pop()
+            let _ = writer.push(black_box(&packet));
+            reader.pop_into(black_box(&mut popped))
         });
     });
 }
@@ -59,7 +61,7 @@ fn wake(criterion: &mut Criterion) {
                     let begin = Instant::now();
                     let frame = MediaFrame::new(now(), time, &[0x55; 160]).expect("160 bytes fit");
                     time += 160;
-                    let _ = ports.media.push(frame);
+                    let _ = ports.media.push(&frame);
                     while ports.model.pop().is_none() {
                         let _ = told.recv_timeout(Duration::from_millis(100));
                     }

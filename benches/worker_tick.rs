@@ -73,7 +73,7 @@ impl Load {
                 // Each call says something else.
                 let at = (self.frame as usize + call * 37) % self.said.len();
                 let frame = MediaFrame::new(self.clock.now(), self.frame * 160, &self.said[at]);
-                let _ = self.ports[call].media.push(frame.expect("160 bytes fit"));
+                let _ = self.ports[call].media.push(&frame.expect("160 bytes fit"));
                 let packet = Packet::new(
                     self.clock.now(),
                     self.codec,
@@ -82,7 +82,7 @@ impl Load {
                     false,
                     &self.replies[at],
                 );
-                let _ = self.ports[call].model.push(packet.expect("a packet fits"));
+                let _ = self.ports[call].model.push(&packet.expect("a packet fits"));
             }
             self.worker.tick(&self.clock);
             self.clock.0.set(self.clock.0.get() + 1_000_000);

@@ -5,12 +5,14 @@
 //! events: [`call::session`] is a pure state machine, [`call::task`] joins it with the sockets.
 
 pub mod address;
+pub mod bell;
 pub mod bridge;
 pub mod call;
 pub mod clip;
 pub mod config;
 pub mod hosting;
 pub mod http;
+pub mod memory;
 pub mod network;
 pub mod openai;
 pub mod recording;

@@ -1,11 +1,9 @@
 //! `aria`: the bridge and its tools, one command each.
 
-use mimalloc::MiMalloc;
-
 mod cli;
 
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: aria_bridge::memory::Allocator = aria_bridge::memory::Allocator;
 
 fn main() -> std::process::ExitCode {
     cli::run()

@@ -118,9 +118,9 @@ fn rough_call(seed: u64, media: MediaFormat, codec: ModelCodec, seconds: u64) ->
                     }
                 }
                 let cut = if i % 31 == 0 { bytes.len() / 2 } else { bytes.len() };
-                let _ = phone.push(MediaFrame::new(clock.now(), time, &bytes[..cut]).unwrap());
+                let _ = phone.push(&MediaFrame::new(clock.now(), time, &bytes[..cut]).unwrap());
                 if i % 53 == 0 {
-                    let _ = phone.push(MediaFrame::new(clock.now(), time, &bytes).unwrap());
+                    let _ = phone.push(&MediaFrame::new(clock.now(), time, &bytes).unwrap());
                 }
             }
         }
@@ -165,9 +165,9 @@ fn rough_call(seed: u64, media: MediaFormat, codec: ModelCodec, seconds: u64) ->
                     false,
                     payload,
                 );
-                let _ = peer.push(packet.unwrap());
+                let _ = peer.push(&packet.unwrap());
                 if seq % 61 == 0 {
-                    let _ = peer.push(packet.unwrap());
+                    let _ = peer.push(&packet.unwrap());
                 }
             }
             forbid_alloc_always(|| worker.tick(&clock));
@@ -238,7 +238,7 @@ fn one_allocation_inside_a_worker_is_caught() {
     let before = violations();
     forbid_alloc_always(|| worker.tick(&clock));
     assert_eq!(violations(), before, "nothing was sent, so nothing rang");
-    ports.media.push(MediaFrame::new(clock.now(), 0, &[0x31; 160]).unwrap()).unwrap();
+    ports.media.push(&MediaFrame::new(clock.now(), 0, &[0x31; 160]).unwrap()).unwrap();
     forbid_alloc_always(|| worker.tick(&clock));
     assert_eq!(violations(), before + 2, "one allocation and its free");
 }
@@ -254,10 +254,10 @@ fn real_threads_allocate_nothing_while_calls_come_and_go() {
         workers.add(slot).unwrap();
         calls.push(ports);
         for ports in &mut calls {
-            let _ = ports.media.push(MediaFrame::new(now(), i * 160, &[0x31; 160]).unwrap());
+            let _ = ports.media.push(&MediaFrame::new(now(), i * 160, &[0x31; 160]).unwrap());
             let payload = [0b0000_1000, 1, 2, 3, 4, 5, 6, 7];
             let packet = Packet::new(now(), ModelCodec::Opus, i as u16, i as u32 * 960, false, &payload);
-            let _ = ports.model.push(packet.unwrap());
+            let _ = ports.model.push(&packet.unwrap());
             while ports.media.pop().is_some() {}
             while ports.model.pop().is_some() {}
         }

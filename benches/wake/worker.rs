@@ -82,10 +82,10 @@ fn measure(pace: Duration, codec: ModelCodec, calls: usize, length: Duration) {
                 let at = (frame as usize + i * 37) % speech.said.len();
                 let _ = ports
                     .media
-                    .push(MediaFrame::new(now(), frame * 160, &speech.said[at]).expect("160 bytes fit"));
+                    .push(&MediaFrame::new(now(), frame * 160, &speech.said[at]).expect("160 bytes fit"));
                 let time = frame as u32 * (codec.rtp_clock() / 50);
                 let packet = Packet::new(now(), codec, frame as u16, time, false, &speech.replies[at]);
-                let _ = ports.model.push(packet.expect("a packet fits"));
+                let _ = ports.model.push(&packet.expect("a packet fits"));
                 while ports.media.pop().is_some() {}
                 while ports.model.pop().is_some() {}
             }

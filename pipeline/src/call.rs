@@ -130,7 +130,7 @@ pub struct MediaPort {
 
 impl MediaPort {
     /// Hands in a frame of the caller's. Refused (and counted as `dropped_full`) if the ring is full.
-    pub fn push(&mut self, frame: MediaFrame) -> Result<(), Full> {
+    pub fn push(&mut self, frame: &MediaFrame<impl AsRef<[u8]>>) -> Result<(), Full> {
         let pushed = self.push.push(frame);
         if pushed.is_err() {
             self.stats.dropped_full.add(1);
@@ -139,11 +139,19 @@ impl MediaPort {
         pushed
     }
 
-    /// The next frame for the caller, due already: to be sent at once.
+    /// The next frame for the caller, due already: to be sent at once. Whether there was one.
+    pub fn pop_into(&mut self, frame: &mut MediaFrame) -> bool {
+        let popped = self.pop.pop_into(frame);
+        if popped {
+            self.shared.took(&self.shared.staged);
+        }
+        popped
+    }
+
+    /// The next frame for the caller. Dearer than [`pop_into`](Self::pop_into): all of its room is moved.
     pub fn pop(&mut self) -> Option<MediaFrame> {
-        let frame = self.pop.pop()?;
-        self.shared.took(&self.shared.staged);
-        Some(frame)
+        let mut frame = MediaFrame::default();
+        self.pop_into(&mut frame).then_some(frame)
     }
 
     /// Tells the audio thread when everything handed to the far end will have been played, as the far end's model has it: the far end
@@ -167,15 +175,28 @@ pub struct ModelPort {
 }
 
 impl ModelPort {
-    /// The next packet for the model: to be sent at once.
+    /// Whether no packet for the model waits.
+    pub fn is_empty(&self) -> bool {
+        self.pop.is_empty()
+    }
+
+    /// The next packet for the model: to be sent at once. Whether there was one.
+    pub fn pop_into(&mut self, packet: &mut Packet) -> bool {
+        let popped = self.pop.pop_into(packet);
+        if popped {
+            self.shared.took(&self.shared.blocked);
+        }
+        popped
+    }
+
+    /// The next packet for the model. Dearer than [`pop_into`](Self::pop_into): all of its room is moved.
     pub fn pop(&mut self) -> Option<Packet> {
-        let packet = self.pop.pop()?;
-        self.shared.took(&self.shared.blocked);
-        Some(packet)
+        let mut packet = Packet::default();
+        self.pop_into(&mut packet).then_some(packet)
     }
 
     /// Hands in a packet of the model's. Refused (and counted as `dropped_full`) if the ring is full.
-    pub fn push(&mut self, packet: Packet) -> Result<(), Full> {
+    pub fn push(&mut self, packet: &Packet<impl AsRef<[u8]>>) -> Result<(), Full> {
         let pushed = self.push.push(packet);
         if pushed.is_err() {
             self.stats.dropped_full.add(1);

@@ -71,8 +71,8 @@ fn audio_goes_both_ways_and_bells_ring_once_a_tick() {
     let mut ports = rig.add(bell.clone());
     for i in 0..10_u16 {
         rig.time.0.set(u64::from(i) * 20);
-        ports.media.push(rig.frame(u64::from(i))).unwrap();
-        ports.model.push(rig.packet(i)).unwrap();
+        ports.media.push(&rig.frame(u64::from(i))).unwrap();
+        ports.model.push(&rig.packet(i)).unwrap();
         let due = rig.tick(u64::from(i) * 20);
         assert_eq!(ports.model.pop().map(|p| p.payload()[0]), Some(i as u8));
         assert_eq!(ports.media.pop().map(|f| f.time), None, "not due yet");
@@ -101,7 +101,7 @@ fn what_was_pushed_before_the_call_had_a_worker_is_not_lost() {
     let mut rig = Rig::new();
     let config = CallConfig { codec: ModelCodec::Pcmu, ..CallConfig::default() };
     let (mut ports, slot) = call(config, Arc::new(Count::default()), Arc::new(Count::default()));
-    ports.media.push(rig.frame(0)).unwrap();
+    ports.media.push(&rig.frame(0)).unwrap();
     rig.worker.add(slot).unwrap();
     rig.tick(0);
     assert!(ports.model.pop().is_some());
@@ -112,10 +112,10 @@ fn a_packet_while_a_frame_is_due_does_not_wake() {
     let mut rig = Rig::new();
     let mut ports = rig.add(Arc::new(Count::default()));
     rig.tick(0);
-    ports.model.push(rig.packet(0)).unwrap();
+    ports.model.push(&rig.packet(0)).unwrap();
     assert!(rig.worker.has_news(), "nothing was due, so it must be looked at");
     rig.tick(0);
-    ports.model.push(rig.packet(1)).unwrap();
+    ports.model.push(&rig.packet(1)).unwrap();
     assert!(!rig.worker.has_news(), "it is looked at when packet 0 is due");
 }
 
@@ -125,7 +125,7 @@ fn a_reader_that_makes_room_wakes_who_waits_for_it() {
     let mut ports = rig.add(Arc::new(Count::default()));
     for i in 0..40 {
         rig.time.0.set(i * 20);
-        ports.media.push(rig.frame(i)).unwrap();
+        ports.media.push(&rig.frame(i)).unwrap();
         rig.tick(i * 20);
     }
     assert!(!rig.worker.has_news());
@@ -145,7 +145,7 @@ fn a_reader_that_makes_room_wakes_who_waits_for_it() {
 fn commands_take_effect_in_order_before_audio() {
     let mut rig = Rig::new();
     let mut ports = rig.add(Arc::new(Count::default()));
-    ports.model.push(rig.packet(0)).unwrap();
+    ports.model.push(&rig.packet(0)).unwrap();
     ports.control.send(Command::Flush { generation: 7 }).unwrap();
     rig.tick(0);
     rig.tick(5);
@@ -153,8 +153,8 @@ fn commands_take_effect_in_order_before_audio() {
     assert_eq!(ports.control.stats().muted.get(), 1);
     ports.control.send(Command::OpenDownlink).unwrap();
     ports.control.send(Command::SetCodec(ModelCodec::Pcma)).unwrap();
-    ports.model.push(rig.packet(1)).unwrap();
-    ports.media.push(rig.frame(0)).unwrap();
+    ports.model.push(&rig.packet(1)).unwrap();
+    ports.media.push(&rig.frame(0)).unwrap();
     rig.tick(20);
     rig.tick(25);
     assert_eq!(ports.media.pop().map(|f| f.generation), Some(7));
@@ -167,7 +167,7 @@ fn a_flush_takes_what_has_arrived_even_if_the_downlink_opens_at_once() {
     let mut ports = rig.add(Arc::new(Count::default()));
     rig.tick(0);
     for i in 0..3 {
-        ports.model.push(rig.packet(i)).unwrap();
+        ports.model.push(&rig.packet(i)).unwrap();
     }
     ports.control.send(Command::Flush { generation: 1 }).unwrap();
     ports.control.send(Command::OpenDownlink).unwrap();
@@ -176,7 +176,7 @@ fn a_flush_takes_what_has_arrived_even_if_the_downlink_opens_at_once() {
     }
     assert!(ports.media.pop().is_none(), "sound of the old reply");
     assert_eq!(ports.control.stats().muted.get(), 3);
-    ports.model.push(rig.packet(3)).unwrap();
+    ports.model.push(&rig.packet(3)).unwrap();
     for ms in 200..300 {
         rig.tick(ms);
     }
@@ -215,8 +215,8 @@ fn a_panic_ends_that_call_alone() {
     let mut good = rig.add(Arc::new(Count::default()));
     for i in 0..3_u16 {
         rig.time.0.set(u64::from(i) * 20);
-        let _ = bad.model.push(rig.packet(i));
-        good.model.push(rig.packet(i)).unwrap();
+        let _ = bad.model.push(&rig.packet(i));
+        good.model.push(&rig.packet(i)).unwrap();
         rig.tick(u64::from(i) * 20);
         rig.tick(u64::from(i) * 20 + 1);
         assert_eq!(good.media.pop().map(|f| f.payload()[0]), Some(i as u8));

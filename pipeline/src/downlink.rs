@@ -182,13 +182,18 @@ impl Downlink {
         stats: &CallStats,
     ) -> Progress {
         let mut progress = Progress { pushed: false, next: Nanos::MAX, blocked: false };
-        for _ in 0..PACKETS_PER_TICK {
-            let Some(packet) = input.pop() else { break };
-            self.handle_packet(&packet, stats);
+        if !input.is_empty() {
+            let mut packet = Packet::default();
+            for _ in 0..PACKETS_PER_TICK {
+                if !input.pop_into(&mut packet) {
+                    break;
+                }
+                self.handle_packet(&packet, stats);
+            }
         }
         while output.free() > 0 {
             let Some(frame) = self.stage.pop() else { break };
-            let _ = output.push(frame);
+            let _ = output.push(&frame);
             progress.pushed = true;
         }
         let now = clock.now();
@@ -200,9 +205,9 @@ impl Downlink {
             stats.frames_out.add(1);
             stats.downlink_age.record(left.saturating_sub(frame.due));
             stats.buffered.record(left.saturating_sub(frame.born));
-            if self.stage.is_empty() && output.push(frame).is_ok() {
+            if self.stage.is_empty() && output.push(&frame).is_ok() {
                 progress.pushed = true;
-            } else if self.stage.push(frame, silent) {
+            } else if self.stage.push(&frame, silent) {
                 stats.dropped_full.add(1);
             }
         }

@@ -239,7 +239,8 @@ fn a_slow_reader_costs_at_most_half_a_second() {
         let payload = if i < 20 { vec![0xFF; 160] } else { loud(i) };
         model
             .push(
-                Packet::new(at(i * 20), ModelCodec::Pcmu, i as u16, i as u32 * 160, false, &payload).unwrap(),
+                &Packet::new(at(i * 20), ModelCodec::Pcmu, i as u16, i as u32 * 160, false, &payload)
+                    .unwrap(),
             )
             .unwrap();
         let progress = rig.downlink.tick(&At(at(i * 20 + 2)), &mut input, &mut output, &rig.stats);

@@ -1,10 +1,11 @@
-//! What rides the rings: an item of `Copy` that carries when it was born, and room for the largest payload.
+//! What rides the rings: a head that carries when it was born, and a payload.
 //!
-//! Only what is being worked on has that room. Queues keep the head and the bytes that there are ([`crate::ring`]).
+//! Only what is being worked on has room for the largest payload, in one place that is filled again and again: moving it would cost as
+//! much as the work. Queues keep the head and the bytes that there are ([`crate::ring`]).
 
 use std::fmt;
 
-use crate::ring::Item;
+use crate::ring::{Item, Load};
 use crate::units::{Nanos, SampleRate};
 
 /// Length of a frame: what Twilio sends and RTP carries. Longer would add its length to the delay; shorter would
@@ -77,7 +78,7 @@ impl ModelCodec {
 ///
 /// Upward it is what a media message carried. Downward it is exactly 20 ms.
 ///
-/// `MediaFrame<()>` is its head alone: what a queue keeps of it beside the audio.
+/// `MediaFrame<()>` is its head alone: what a queue keeps of it beside the audio. `MediaFrame<&[u8]>` is one whose audio lies elsewhere.
 #[derive(Clone, Copy)]
 pub struct MediaFrame<Audio = [u8; MEDIA_BYTES]> {
     /// Up: when the message was read. Down: when the packet it came from arrived (if concealed: the call's beat).
@@ -102,28 +103,33 @@ impl<Audio> MediaFrame<Audio> {
     }
 }
 
-impl MediaFrame {
-    /// A frame of `payload`, or `None` if that is empty or longer than [`MEDIA_BYTES`].
+impl<Audio: AsRef<[u8]>> MediaFrame<Audio> {
+    /// A frame of `audio`, or `None` if that is empty or longer than [`MEDIA_BYTES`].
     ///
     /// `time` counts samples at the media rate from the start of the stream; gaps in it are kept as gaps.
-    pub fn new(born: Nanos, time: u64, payload: &[u8]) -> Option<Self> {
-        let mut data = [0; MEDIA_BYTES];
-        if payload.is_empty() {
-            return None;
-        }
-        data.get_mut(..payload.len())?.copy_from_slice(payload);
-        Some(Self { born, due: born, time, source: 0, generation: 0, len: payload.len() as u16, data })
+    pub fn of(born: Nanos, time: u64, audio: Audio) -> Option<Self> {
+        let len = audio.as_ref().len();
+        let fits = (1..=MEDIA_BYTES).contains(&len);
+        fits.then_some(Self { born, due: born, time, source: 0, generation: 0, len: len as u16, data: audio })
     }
 
     /// The audio, in the call's media format.
     pub fn payload(&self) -> &[u8] {
-        &self.data[..usize::from(self.len)]
+        &self.data.as_ref()[..usize::from(self.len)]
+    }
+}
+
+impl MediaFrame {
+    /// A frame with a copy of `payload`, or `None` if that is empty or longer than [`MEDIA_BYTES`].
+    pub fn new(born: Nanos, time: u64, payload: &[u8]) -> Option<Self> {
+        let mut frame = MediaFrame::of(born, time, payload)?.with([0; MEDIA_BYTES]);
+        frame.payload_mut().copy_from_slice(payload);
+        Some(frame)
     }
 
     /// A frame of `len` zero bytes to be filled in place; `len` is capped at [`MEDIA_BYTES`].
     pub(crate) fn blank(len: usize) -> Self {
-        let len = len.min(MEDIA_BYTES) as u16;
-        Self { born: Nanos(0), due: Nanos(0), time: 0, source: 0, generation: 0, len, data: [0; MEDIA_BYTES] }
+        Self { len: len.min(MEDIA_BYTES) as u16, ..Self::default() }
     }
 
     pub(crate) fn payload_mut(&mut self) -> &mut [u8] {
@@ -133,7 +139,7 @@ impl MediaFrame {
 
 /// An RTP packet's payload with the header fields that matter.
 ///
-/// `Packet<()>` is its head alone: what a queue keeps of it beside the payload.
+/// `Packet<()>` is its head alone: what a queue keeps of it beside the payload. `Packet<Bytes>` is one whose payload lies elsewhere.
 #[derive(Clone, Copy)]
 pub struct Packet<Payload = [u8; PACKET_BYTES]> {
     /// Down: when it arrived. Up: when the youngest media frame in it was born.
@@ -158,9 +164,30 @@ impl<Payload> Packet<Payload> {
     }
 }
 
-impl Packet {
+impl<Payload: AsRef<[u8]>> Packet<Payload> {
     /// A packet, or `None` if `payload` is longer than [`PACKET_BYTES`]. An empty payload is allowed here: it is
     /// counted as malformed where it would be decoded.
+    pub fn of(
+        born: Nanos,
+        codec: ModelCodec,
+        seq: u16,
+        timestamp: u32,
+        marker: bool,
+        payload: Payload,
+    ) -> Option<Self> {
+        let len = payload.as_ref().len();
+        let fits = len <= PACKET_BYTES;
+        fits.then_some(Self { born, codec, seq, timestamp, marker, len: len as u16, data: payload })
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.data.as_ref()[..usize::from(self.len)]
+    }
+}
+
+impl Packet {
+    /// A packet with a copy of `payload`, or `None` if that is longer than [`PACKET_BYTES`].
     pub fn new(
         born: Nanos,
         codec: ModelCodec,
@@ -169,39 +196,80 @@ impl Packet {
         marker: bool,
         payload: &[u8],
     ) -> Option<Self> {
-        let mut data = [0; PACKET_BYTES];
-        data.get_mut(..payload.len())?.copy_from_slice(payload);
-        Some(Self { born, codec, seq, timestamp, marker, len: payload.len() as u16, data })
+        let borrowed = Packet::of(born, codec, seq, timestamp, marker, payload)?;
+        let mut packet = borrowed.with([0; PACKET_BYTES]);
+        packet.data[..payload.len()].copy_from_slice(payload);
+        Some(packet)
     }
 
-    /// The payload.
-    pub fn payload(&self) -> &[u8] {
-        &self.data[..usize::from(self.len)]
-    }
-
-    /// An empty packet whose payload `fill` writes, returning the length, capped at [`PACKET_BYTES`].
+    /// Writes another payload, whose length `fill` returns, capped at [`PACKET_BYTES`].
     pub(crate) fn build<E>(
+        &mut self,
         codec: ModelCodec,
         fill: impl FnOnce(&mut [u8; PACKET_BYTES]) -> Result<usize, E>,
-    ) -> Result<Self, E> {
-        let mut packet = Self {
+    ) -> Result<(), E> {
+        self.codec = codec;
+        self.len = fill(&mut self.data)?.min(PACKET_BYTES) as u16;
+        Ok(())
+    }
+}
+
+/// Nothing yet: room to be filled.
+impl Default for MediaFrame {
+    fn default() -> Self {
+        Self {
             born: Nanos(0),
-            codec,
+            due: Nanos(0),
+            time: 0,
+            source: 0,
+            generation: 0,
+            len: 0,
+            data: [0; MEDIA_BYTES],
+        }
+    }
+}
+
+/// Nothing yet: room to be filled.
+impl Default for Packet {
+    fn default() -> Self {
+        Self {
+            born: Nanos(0),
+            codec: ModelCodec::default(),
             seq: 0,
             timestamp: 0,
             marker: false,
             len: 0,
             data: [0; PACKET_BYTES],
-        };
-        packet.len = fill(&mut packet.data)?.min(PACKET_BYTES) as u16;
-        Ok(packet)
+        }
+    }
+}
+
+impl<Audio: AsRef<[u8]>> Load for MediaFrame<Audio> {
+    type Head = MediaFrame<()>;
+
+    fn head(&self) -> Self::Head {
+        self.with(())
+    }
+
+    fn payload(&self) -> &[u8] {
+        self.payload()
     }
 }
 
 impl Item for MediaFrame {
-    type Head = MediaFrame<()>;
     const MAX_BYTES: usize = MEDIA_BYTES;
     const USUAL_BYTES: usize = 160;
+
+    fn refill(&mut self, head: &Self::Head, fill: impl FnOnce(&mut [u8])) {
+        let MediaFrame { born, due, time, source, generation, len, data: () } = *head;
+        (self.born, self.due, self.time) = (born, due, time);
+        (self.source, self.generation, self.len) = (source, generation, len);
+        fill(self.payload_mut());
+    }
+}
+
+impl<Payload: AsRef<[u8]>> Load for Packet<Payload> {
+    type Head = Packet<()>;
 
     fn head(&self) -> Self::Head {
         self.with(())
@@ -209,32 +277,18 @@ impl Item for MediaFrame {
 
     fn payload(&self) -> &[u8] {
         self.payload()
-    }
-
-    fn filled(head: &Self::Head, fill: impl FnOnce(&mut [u8])) -> Self {
-        let mut frame = head.with([0; MEDIA_BYTES]);
-        fill(frame.payload_mut());
-        frame
     }
 }
 
 impl Item for Packet {
-    type Head = Packet<()>;
     const MAX_BYTES: usize = PACKET_BYTES;
     const USUAL_BYTES: usize = 160;
 
-    fn head(&self) -> Self::Head {
-        self.with(())
-    }
-
-    fn payload(&self) -> &[u8] {
-        self.payload()
-    }
-
-    fn filled(head: &Self::Head, fill: impl FnOnce(&mut [u8])) -> Self {
-        let mut packet = head.with([0; PACKET_BYTES]);
-        fill(&mut packet.data[..usize::from(head.len)]);
-        packet
+    fn refill(&mut self, head: &Self::Head, fill: impl FnOnce(&mut [u8])) {
+        let Packet { born, codec, seq, timestamp, marker, len, data: () } = *head;
+        (self.born, self.codec, self.seq) = (born, codec, seq);
+        (self.timestamp, self.marker, self.len) = (timestamp, marker, len);
+        fill(&mut self.data[..usize::from(len)]);
     }
 }
 

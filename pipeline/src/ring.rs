@@ -57,24 +57,28 @@ impl Bell for Silent {
     fn ring(&self) {}
 }
 
-/// What can ride a ring: a head of fixed size and a payload of bytes.
-pub trait Item: Sized {
+/// What can be put on a ring: a head of fixed size and a payload of bytes, wherever those are.
+pub trait Load {
     /// Everything but the payload.
     type Head: Copy + Send;
-    /// The longest payload.
-    const MAX_BYTES: usize;
-    /// What a payload of 20 ms has at most, unless its ring is told otherwise; a longer one takes the room of several. G.711's 64
-    /// kbit/s are more than twice what Opus needs for speech.
-    const USUAL_BYTES: usize;
 
     /// The head.
     fn head(&self) -> Self::Head;
 
     /// The payload.
     fn payload(&self) -> &[u8];
+}
 
-    /// The item of this head, whose payload `fill` writes into as many bytes as it had.
-    fn filled(head: &Self::Head, fill: impl FnOnce(&mut [u8])) -> Self;
+/// What comes off a ring: the same, with room for the longest payload.
+pub trait Item: Load + Default {
+    /// The longest payload.
+    const MAX_BYTES: usize;
+    /// What a payload of 20 ms has at most, unless its ring is told otherwise; a longer one takes the room of several. G.711's 64
+    /// kbit/s are more than twice what Opus needs for speech.
+    const USUAL_BYTES: usize;
+
+    /// Becomes the item of this head, whose payload `fill` writes into as many bytes as it had.
+    fn refill(&mut self, head: &Self::Head, fill: impl FnOnce(&mut [u8]));
 }
 
 /// The writing end.
@@ -105,8 +109,8 @@ pub fn ring_of<T: Item>(ms: u32, usual_bytes: usize) -> (Writer<T>, Reader<T>) {
 }
 
 impl<T: Item> Writer<T> {
-    /// Puts an item in, or refuses it.
-    pub fn push(&mut self, item: T) -> Result<(), Full> {
+    /// Puts a copy of an item in, or refuses it.
+    pub fn push(&mut self, item: &impl Load<Head = T::Head>) -> Result<(), Full> {
         if self.heads.is_full() {
             return Err(Full);
         }
@@ -132,13 +136,20 @@ impl<T: Item> Writer<T> {
 }
 
 impl<T: Item> Reader<T> {
-    /// Takes the oldest item.
-    pub fn pop(&mut self) -> Option<T> {
-        let head = self.heads.pop().ok()?;
-        Some(T::filled(&head, |payload| {
+    /// Takes the oldest item into `item`. Whether there was one.
+    pub fn pop_into(&mut self, item: &mut T) -> bool {
+        let Ok(head) = self.heads.pop() else { return false };
+        item.refill(&head, |payload| {
             let taken = self.bytes.pop_entire_slice(payload);
             debug_assert!(taken.is_ok(), "a head came before its payload");
-        }))
+        });
+        true
+    }
+
+    /// Takes the oldest item. Dearer than [`pop_into`](Self::pop_into): all of its room is moved.
+    pub fn pop(&mut self) -> Option<T> {
+        let mut item = T::default();
+        self.pop_into(&mut item).then_some(item)
     }
 
     /// Items that can be popped now.
@@ -169,25 +180,25 @@ mod tests {
 
     #[test]
     fn a_full_ring_refuses_and_keeps_order() {
-        let (mut writer, mut reader) = ring(3 * FRAME_MS);
+        let (mut writer, mut reader) = ring::<MediaFrame>(3 * FRAME_MS);
         for i in 0..3 {
-            assert_eq!(writer.push(frame(i, 160)), Ok(()));
+            assert_eq!(writer.push(&frame(i, 160)), Ok(()));
         }
-        assert_eq!(writer.push(frame(3, 160)), Err(Full));
+        assert_eq!(writer.push(&frame(3, 160)), Err(Full));
         assert_eq!((reader.len(), writer.free()), (3, 0));
         assert_eq!(reader.pop().map(|f| f.time), Some(0));
-        assert_eq!(writer.push(frame(3, 160)), Ok(()));
+        assert_eq!(writer.push(&frame(3, 160)), Ok(()));
         assert_eq!(std::iter::from_fn(|| reader.pop()).map(|f| f.time).collect::<Vec<_>>(), [1, 2, 3]);
         assert!(writer.is_empty());
     }
 
     #[test]
     fn items_of_any_length_come_out_as_they_went_in() {
-        let (mut writer, mut reader) = ring(200);
+        let (mut writer, mut reader) = ring::<MediaFrame>(200);
         let (mut pushed, mut popped) = (0, 0);
         for round in 0..5_000_u64 {
             let len = 1 + (round * 7919) as usize % MEDIA_BYTES;
-            pushed += u64::from(writer.push(frame(pushed, if round % 3 == 0 { len } else { 160 })).is_ok());
+            pushed += u64::from(writer.push(&frame(pushed, if round % 3 == 0 { len } else { 160 })).is_ok());
             if round % 4 > 0
                 && let Some(frame) = reader.pop()
             {
@@ -203,11 +214,11 @@ mod tests {
     fn the_longest_packet_takes_the_room_of_several() {
         let packet =
             |len| Packet::new(Nanos(0), ModelCodec::Opus, 0, 0, false, &[5; PACKET_BYTES][..len]).unwrap();
-        let (mut writer, mut reader) = ring(40);
-        assert_eq!(writer.push(packet(PACKET_BYTES)), Ok(()), "even the smallest ring takes one");
-        assert_eq!((writer.push(packet(1)), writer.free()), (Err(Full), 0));
+        let (mut writer, mut reader) = ring::<Packet>(40);
+        assert_eq!(writer.push(&packet(PACKET_BYTES)), Ok(()), "even the smallest ring takes one");
+        assert_eq!((writer.push(&packet(1)), writer.free()), (Err(Full), 0));
         assert_eq!(reader.pop().map(|p| p.payload().to_vec()), Some(vec![5; PACKET_BYTES]));
-        assert_eq!(writer.push(packet(0)), Ok(()));
+        assert_eq!(writer.push(&packet(0)), Ok(()));
         assert_eq!(reader.pop().map(|p| p.payload().len()), Some(0));
     }
 

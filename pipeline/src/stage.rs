@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::cells::{Cells, Chain, cells};
 use crate::frame::{FRAME_MS, MediaFrame};
-use crate::ring::{DOWNLINK_STAGE_MS, Item as _};
+use crate::ring::{DOWNLINK_STAGE_MS, Item as _, Load as _};
 
 /// A queue of [`DOWNLINK_STAGE_MS`].
 pub(crate) struct Stage {
@@ -28,7 +28,7 @@ impl Stage {
     }
 
     /// Adds a frame. Returns whether another had to go for it: the oldest silent one, else the oldest.
-    pub(crate) fn push(&mut self, frame: MediaFrame, silent: bool) -> bool {
+    pub(crate) fn push(&mut self, frame: &MediaFrame, silent: bool) -> bool {
         let full = self.frames.len() >= CAPACITY;
         if full {
             let victim = self.frames.iter().position(|staged| staged.silent).unwrap_or(0);
@@ -46,7 +46,8 @@ impl Stage {
     /// Takes the oldest.
     pub(crate) fn pop(&mut self) -> Option<MediaFrame> {
         let Staged { head, audio, .. } = self.frames.pop_front()?;
-        let frame = MediaFrame::filled(&head, |bytes| self.audio.read(&audio, bytes));
+        let mut frame = MediaFrame::default();
+        frame.refill(&head, |bytes| self.audio.read(&audio, bytes));
         self.audio.give_back(audio);
         Some(frame)
     }
@@ -76,10 +77,10 @@ mod tests {
         let frame = |time| MediaFrame::new(Nanos(0), time, &[time as u8; 160]).unwrap();
         let mut stage = Stage::new(160);
         for time in 0..CAPACITY as u64 {
-            assert!(!stage.push(frame(time), time == 3));
+            assert!(!stage.push(&frame(time), time == 3));
         }
-        assert!(stage.push(frame(100), false), "3 goes");
-        assert!(stage.push(frame(101), false), "0 goes");
+        assert!(stage.push(&frame(100), false), "3 goes");
+        assert!(stage.push(&frame(101), false), "0 goes");
         let left: Vec<MediaFrame> = std::iter::from_fn(|| stage.pop()).collect();
         assert!(left.iter().all(|frame| frame.payload() == [frame.time as u8; 160]));
         let left: Vec<u64> = left.iter().map(|frame| frame.time).collect();
@@ -87,10 +88,10 @@ mod tests {
         assert_eq!(left[CAPACITY - 2..], [100, 101]);
         assert_eq!(left.len(), CAPACITY);
         (0..1_000).for_each(|time| {
-            stage.push(frame(time), false);
+            stage.push(&frame(time), false);
         });
         stage.clear();
         assert!(stage.is_empty() && stage.pop().is_none());
-        assert!(!stage.push(frame(7), true), "all places are free again");
+        assert!(!stage.push(&frame(7), true), "all places are free again");
     }
 }

@@ -1,9 +1,9 @@
 //! The jitter buffer's shelf: packets by sequence number, a fixed number of places, nothing allocated after it is made.
 
 use crate::cells::{Cells, Chain, cells};
-use crate::frame::{ModelCodec, Packet};
-use crate::ring::Item as _;
-use crate::units::{Nanos, Ticks};
+use crate::frame::Packet;
+use crate::ring::{Item as _, Load as _};
+use crate::units::Ticks;
 
 /// Packets held. With 20 ms packets this is far beyond the delay limit; it bounds memory against shorter ones.
 pub const CAPACITY: usize = 64;
@@ -46,7 +46,7 @@ impl Store {
             entries: (0..CAPACITY).map(|_| None).collect(),
             payloads: Cells::new(cells(PAYLOAD_BYTES)),
             held: 0,
-            current: Packet::new(Nanos(0), ModelCodec::Opus, 0, 0, false, &[]).expect("nothing fits"),
+            current: Packet::default(),
         }
     }
 
@@ -76,7 +76,7 @@ impl Store {
         if let Some((entry, chain)) =
             self.entries[place].as_ref().and_then(|e| Some((e, e.payload.as_ref()?)))
         {
-            self.current = Packet::filled(&entry.head, |bytes| self.payloads.read(chain, bytes));
+            self.current.refill(&entry.head, |bytes| self.payloads.read(chain, bytes));
         }
         &self.current
     }
@@ -139,6 +139,8 @@ fn place(seq: i64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::ModelCodec;
+    use crate::units::Nanos;
 
     #[test]
     fn gives_the_oldest_first_and_forgets_what_was_taken() {

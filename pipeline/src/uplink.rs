@@ -145,6 +145,7 @@ impl Uplink {
                 stats.dropped_full.add(1);
             }
         }
+        let mut frame = None;
         while !input.is_empty() {
             let allowance = CATCH_UP_SPACING * (BURST_PACKETS - 1);
             if self.paced > now + allowance {
@@ -155,10 +156,13 @@ impl Uplink {
                 progress.blocked = true;
                 break;
             }
-            let Some(frame) = input.pop() else { break };
+            let frame = frame.get_or_insert_with(MediaFrame::default);
+            if !input.pop_into(frame) {
+                break;
+            }
             stats.frames_in.add(1);
             self.fill_at = now + SILENCE_AFTER;
-            self.send(&frame, clock, output, stats, &mut progress);
+            self.send(frame, clock, output, stats, &mut progress);
         }
         if now >= self.fill_at {
             self.fill_at = (self.fill_at + FRAME).max(now + FRAME / 2);
@@ -213,7 +217,7 @@ impl Uplink {
     }
 
     /// Takes one media frame; `emit` gets each packet that it completes.
-    pub fn handle_frame(&mut self, frame: &MediaFrame, stats: &CallStats, mut emit: impl FnMut(Packet)) {
+    pub fn handle_frame(&mut self, frame: &MediaFrame, stats: &CallStats, mut emit: impl FnMut(&Packet)) {
         let width = self.format.encoding.bytes_per_sample();
         let mut bytes = frame.payload();
         bytes = &bytes[..bytes.len() / width * width];
@@ -285,7 +289,7 @@ impl Uplink {
     }
 
     /// A gap of so many samples: a begun chunk is completed with silence, the rest of the gap is left out.
-    fn pad(&mut self, gap: u64, stats: &CallStats, emit: &mut impl FnMut(Packet)) {
+    fn pad(&mut self, gap: u64, stats: &CallStats, emit: &mut impl FnMut(&Packet)) {
         if self.chunk.filled == 0 {
             return;
         }
@@ -299,28 +303,29 @@ impl Uplink {
     }
 
     /// Makes a packet if 20 ms are together.
-    fn finish(&mut self, stats: &CallStats, emit: &mut impl FnMut(Packet)) {
+    fn finish(&mut self, stats: &CallStats, emit: &mut impl FnMut(&Packet)) {
         if self.chunk.filled < self.format.frame_bytes() {
             return;
         }
         self.chunk.filled = 0;
-        match self.encode() {
-            Ok(mut packet) => {
+        let mut packet = Packet::default();
+        match self.encode(&mut packet) {
+            Ok(()) => {
                 packet.born = self.chunk.born;
                 packet.seq = self.seq;
                 packet.timestamp = self.rtp_time(self.chunk.time);
                 packet.marker = std::mem::take(&mut self.marker);
                 self.seq = self.seq.wrapping_add(1);
-                emit(packet);
+                emit(&packet);
             }
             Err(_) => stats.encode_errors.add(1),
         }
     }
 
-    fn encode(&mut self) -> Result<Packet, OpusError> {
+    fn encode(&mut self, packet: &mut Packet) -> Result<(), OpusError> {
         let bytes = &self.chunk.bytes[..self.format.frame_bytes()];
         if self.format.encoding == MediaEncoding::Mulaw && self.codec == ModelCodec::Pcmu {
-            return Packet::build(self.codec, |out| {
+            return packet.build(self.codec, |out| {
                 out[..bytes.len()].copy_from_slice(bytes);
                 Ok(bytes.len())
             });
@@ -337,7 +342,7 @@ impl Uplink {
         let law = match self.codec {
             ModelCodec::Opus => {
                 let encoder = &mut self.encoder;
-                return Packet::build(self.codec, |out| encoder.encode(pcm, out));
+                return packet.build(self.codec, |out| encoder.encode(pcm, out));
             }
             ModelCodec::Pcmu => Law::Mu,
             ModelCodec::Pcma => Law::A,
@@ -349,7 +354,7 @@ impl Uplink {
             }
             None => pcm,
         };
-        Packet::build(self.codec, |out| {
+        packet.build(self.codec, |out| {
             g711::encode(law, narrow, &mut out[..narrow.len()]);
             Ok(narrow.len())
         })

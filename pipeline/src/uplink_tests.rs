@@ -20,7 +20,7 @@ impl Rig {
     fn send(&mut self, time: u64, bytes: &[u8]) -> Vec<Packet> {
         let mut packets = Vec::new();
         let frame = MediaFrame::new(Nanos(time), time, bytes).unwrap();
-        self.uplink.handle_frame(&frame, &self.stats, |packet| packets.push(packet));
+        self.uplink.handle_frame(&frame, &self.stats, |packet| packets.push(*packet));
         packets
     }
 
@@ -175,7 +175,7 @@ fn a_burst_goes_out_at_five_times_real_time_and_the_oldest_of_too_much_is_droppe
     let (mut media, mut input) = ring::ring(ring::UPLINK_IN_MS);
     let (mut output, mut model) = ring::ring(ring::UPLINK_OUT_MS);
     for i in 0..60 {
-        media.push(MediaFrame::new(Nanos(0), i * 160, &[0; 160]).unwrap()).unwrap();
+        media.push(&MediaFrame::new(Nanos(0), i * 160, &[0; 160]).unwrap()).unwrap();
     }
     let (mut at, mut stamps) = (Nanos::from_millis(1_000), Vec::new());
     let first = rig.uplink.tick(&At(at), &mut input, &mut output, &rig.stats);
@@ -199,7 +199,7 @@ fn nothing_is_taken_while_the_model_takes_nothing() {
     let (mut output, mut model) = ring::ring::<Packet>(ring::UPLINK_OUT_MS);
     let mut blocked = false;
     for i in 0..200_u64 {
-        media.push(MediaFrame::new(Nanos(0), i * 160, &[0; 160]).unwrap()).unwrap();
+        media.push(&MediaFrame::new(Nanos(0), i * 160, &[0; 160]).unwrap()).unwrap();
         let at = At(Nanos::from_millis(1_000 + i * 20));
         blocked = rig.uplink.tick(&at, &mut input, &mut output, &rig.stats).blocked;
     }
@@ -229,7 +229,7 @@ impl Line {
     /// The frames of these media times (in frames) arrive, then the line ticks whenever it wants until `until_ms`.
     fn run(&mut self, frames: std::ops::Range<u64>, mut at: Nanos, until_ms: u64) -> Vec<u32> {
         for i in frames {
-            self.media.push(MediaFrame::new(at, i * 160, &[1; 160]).unwrap()).unwrap();
+            self.media.push(&MediaFrame::new(at, i * 160, &[1; 160]).unwrap()).unwrap();
         }
         let mut stamps = Vec::new();
         while at <= Nanos::from_millis(until_ms) {
@@ -273,7 +273,7 @@ fn after_a_long_stall_nothing_is_lost() {
 #[test]
 fn silence_does_not_pile_up_before_a_model_that_is_not_there() {
     let mut line = Line::new();
-    line.media.push(MediaFrame::new(Nanos(0), 0, &[1; 160]).unwrap()).unwrap();
+    line.media.push(&MediaFrame::new(Nanos(0), 0, &[1; 160]).unwrap()).unwrap();
     let mut at = Nanos::from_millis(1_000);
     while at < Nanos::from_millis(3_000) {
         at = line.rig.uplink.tick(&At(at), &mut line.input, &mut line.output, &line.rig.stats).next;
@@ -302,7 +302,7 @@ impl Line {
             {
                 last = Nanos::from_millis(at);
                 let frame = MediaFrame::new(last, time * 8, &[1; 160]).unwrap();
-                self.media.push(frame).expect("the ring holds what comes before the audio thread wakes");
+                self.media.push(&frame).expect("the ring holds what comes before the audio thread wakes");
                 came += 1;
             }
             let next =

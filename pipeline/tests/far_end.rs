@@ -108,7 +108,7 @@ impl Rig {
             let payload = self.voice.payload(n, speaks);
             let packet =
                 Packet::new(Nanos(self.now), ModelCodec::Pcmu, n as u16, n as u32 * 160, false, payload);
-            let _ = self.model.push(packet.expect("160 bytes fit"));
+            let _ = self.model.push(&packet.expect("160 bytes fit"));
         }
         self.downlink.tick(&At(self.now), &mut self.input, &mut self.output, &self.stats);
         self.far.run(self.now);

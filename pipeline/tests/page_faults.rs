@@ -46,7 +46,7 @@ impl Rig {
                 for back in (0..burst).rev() {
                     let i = self.frame.saturating_sub(back);
                     let payload = [0x11 + (i * 37 % 60) as u8; 160];
-                    let _ = ports.media.push(MediaFrame::new(self.time.now(), i * 160, &payload).unwrap());
+                    let _ = ports.media.push(&MediaFrame::new(self.time.now(), i * 160, &payload).unwrap());
                     let packet = Packet::new(
                         self.time.now(),
                         ModelCodec::Pcmu,
@@ -55,7 +55,7 @@ impl Rig {
                         false,
                         &payload,
                     );
-                    let _ = ports.model.push(packet.unwrap());
+                    let _ = ports.model.push(&packet.unwrap());
                 }
             }
             for _ in 0..20 {

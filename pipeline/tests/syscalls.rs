@@ -77,11 +77,11 @@ fn ten_seconds(codec: ModelCodec, mut also: impl FnMut(u64)) -> Result<i32, i32>
     let (stats, mut frames) = (control.stats(), 0);
     confined(|| {
         for i in 0..500_u64 {
-            let _ = media.push(MediaFrame::new(time.now(), i * 160, &[0x31; 160]).unwrap());
+            let _ = media.push(&MediaFrame::new(time.now(), i * 160, &[0x31; 160]).unwrap());
             let stamp = i as u32 * (codec.rtp_clock() / 50);
             // One in fifty is lost.
             if i % 50 != 7 {
-                let _ = model.push(Packet::new(time.now(), codec, i as u16, stamp, false, reply).unwrap());
+                let _ = model.push(&Packet::new(time.now(), codec, i as u16, stamp, false, reply).unwrap());
             }
             for _ in 0..20 {
                 worker.tick(&time);

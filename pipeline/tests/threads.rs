@@ -92,7 +92,7 @@ fn twenty_calls_on_real_threads() {
                         false,
                         packet.payload(),
                     );
-                    port.push(back.expect("no longer than it came")).expect("the ring holds a second");
+                    port.push(&back.expect("no longer than it came")).expect("the ring holds a second");
                 }
             }
             thread::sleep(Duration::from_micros(300));
@@ -107,7 +107,7 @@ fn twenty_calls_on_real_threads() {
     while begin.elapsed() < Duration::from_millis(FRAMES * 20 + 600) {
         if frame < FRAMES && begin.elapsed() >= Duration::from_millis(frame * 20) {
             for (call, port) in media.iter_mut().enumerate() {
-                port.push(MediaFrame::new(now(), frame * 160, &audio(call, frame)).unwrap()).unwrap();
+                port.push(&MediaFrame::new(now(), frame * 160, &audio(call, frame)).unwrap()).unwrap();
             }
             frame += 1;
         }
@@ -174,11 +174,11 @@ fn a_flood_on_one_call_leaves_its_neighbour_in_time() {
         let mut time = 0;
         while !its_stop.load(Ordering::Relaxed) {
             for _ in 0..50 {
-                let _ = flooded.media.push(MediaFrame::new(now(), time, &[0x23; 160]).unwrap());
+                let _ = flooded.media.push(&MediaFrame::new(now(), time, &[0x23; 160]).unwrap());
                 time += 160;
-                let _ = flooded
-                    .model
-                    .push(Packet::new(now(), ModelCodec::Opus, time as u16, 7, false, &[0xFF; 200]).unwrap());
+                let _ = flooded.model.push(
+                    &Packet::new(now(), ModelCodec::Opus, time as u16, 7, false, &[0xFF; 200]).unwrap(),
+                );
                 flooded.model.pop();
             }
             thread::sleep(Duration::from_millis(1));
@@ -186,7 +186,7 @@ fn a_flood_on_one_call_leaves_its_neighbour_in_time() {
         flooded.control.stats()
     });
     for frame in 0..50 {
-        calm.media.push(MediaFrame::new(now(), frame * 160, &audio(0, frame)).unwrap()).unwrap();
+        calm.media.push(&MediaFrame::new(now(), frame * 160, &audio(0, frame)).unwrap()).unwrap();
         thread::sleep(Duration::from_millis(20));
         while calm.model.pop().is_some() {}
     }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use pipeline::{AgeHistogram, Bell, CallStats, MediaPort};
+use pipeline::{AgeHistogram, CallStats, MediaPort};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{CallEnd, CallEvent, Dialed, Inbound, Listening, Onward, Snapshot, Sound};
+use crate::bell::TaskBell;
 use crate::recording::Tape;
 use crate::twilio::wire::Start;
 
@@ -16,23 +17,6 @@ use crate::twilio::wire::Start;
 pub(super) const REQUEST_QUEUE: usize = 8;
 /// Events a slow observer may lag behind before it misses some.
 const EVENT_BACKLOG: usize = 256;
-
-/// Woken by the audio thread when frames for Twilio are ready.
-#[derive(Debug, Default)]
-pub struct MediaBell(Notify);
-
-impl MediaBell {
-    /// Resolves when the bell has rung since the last wait.
-    pub async fn rung(&self) {
-        self.0.notified().await;
-    }
-}
-
-impl Bell for MediaBell {
-    fn ring(&self) {
-        self.0.notify_one();
-    }
-}
 
 /// Which recording of the bridge's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +135,7 @@ pub struct Attached {
     /// The audio: caller's frames in, ARIA's frames out.
     pub port: MediaPort,
     /// Rings when ARIA's frames are ready.
-    pub bell: Arc<MediaBell>,
+    pub bell: Arc<TaskBell>,
     /// What the call wants of the socket. Closed: the call is over, close the socket.
     pub commands: mpsc::Receiver<MediaCommand>,
     /// What the socket tells the call. Full: drop and count, never wait.

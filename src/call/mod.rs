@@ -14,9 +14,7 @@ pub mod transcript;
 
 pub use crate::openai::wire::Usage;
 pub use end::CallEnd;
-pub use handle::{
-    AttachError, Attached, CallHandle, Clip, MediaBell, MediaClosed, MediaCommand, MediaEvent, Played,
-};
+pub use handle::{AttachError, Attached, CallHandle, Clip, MediaClosed, MediaCommand, MediaEvent, Played};
 pub use inbound::{Direction, Inbound, mask};
 pub use listening::Listening;
 pub use observe::{CallEvent, Delays, Latency, Progress, Snapshot, Sound, Speaker, Turn};

@@ -19,13 +19,14 @@ use super::handle::{REQUEST_QUEUE, Request, Shared};
 use super::records::Recorder;
 use super::session::{Input, Session, Unheard};
 use super::{
-    AttachError, Attached, CallEnd, CallHandle, Delays, Inbound, Listening, MediaBell, MediaClosed,
-    MediaCommand, MediaEvent, Played, Snapshot, Sound, mask,
+    AttachError, Attached, CallEnd, CallHandle, Delays, Inbound, Listening, MediaClosed, MediaCommand,
+    MediaEvent, Played, Snapshot, Sound, mask,
 };
+use crate::bell::TaskBell;
 use crate::config::{Agent, Live, Settings};
 use crate::network::{Network, Seat};
 use crate::openai::connect::Client;
-use crate::openai::leg::{LegCommand, LegEvent, ModelBell, Transport};
+use crate::openai::leg::{LegCommand, LegEvent, Transport};
 use crate::openai::link::Link;
 use crate::openai::received::Place;
 use crate::openai::standby::Standby;
@@ -147,7 +148,7 @@ struct Call {
     codec: Option<ModelCodec>,
     /// A session that waited for calls may be asked to be this one's: none has refused it yet.
     standby_fits: bool,
-    model_bell: Arc<ModelBell>,
+    model_bell: Arc<TaskBell>,
     /// The model's end of the rings, while no session has it.
     model_port: Option<ModelPort>,
     control: Option<Control>,
@@ -405,7 +406,7 @@ impl Call {
             },
             ..CallConfig::default()
         };
-        let bell = Arc::new(MediaBell::default());
+        let bell = Arc::new(TaskBell::default());
         let (ports, slot) = pipeline::call(config, bell.clone(), self.model_bell.clone());
         let workers = &self.deps.workers;
         // Another core than that of its sockets is dearer, and better than none.

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use aria_bridge::bridge::{Bridge, admissible, listen};
 use aria_bridge::hosting::drain::Signals;
-use aria_bridge::telemetry;
+use aria_bridge::{memory, telemetry};
 use sim::model::{ModelConfig, ModelServer};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,6 +16,7 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    memory::by_small_pages();
     telemetry::log("info");
     let mut settings = arguments.config.load()?;
     admissible(&settings).map_err(Failure::Configuration)?;

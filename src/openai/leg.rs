@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use pipeline::{AgeHistogram, Bell, ModelCodec, ModelPort};
-use tokio::sync::{Notify, mpsc};
+use pipeline::{AgeHistogram, ModelCodec, ModelPort};
+use tokio::sync::mpsc;
 
 use super::connect::{self, Client, ConnectError, Hold};
 use super::received::Received;
 use super::{rtc, socket};
+use crate::bell::TaskBell;
 
 pub use crate::config::Transport;
 
@@ -54,7 +55,7 @@ pub struct Rings {
     /// The model's end of them.
     pub port: ModelPort,
     /// Rung when packets for the model are there.
-    pub bell: Arc<ModelBell>,
+    pub bell: Arc<TaskBell>,
     /// Filled with the age of the caller's sound when it leaves.
     pub sent: Arc<AgeHistogram>,
 }
@@ -75,20 +76,10 @@ pub enum LegEvent {
 }
 
 /// Resolves when packets for the model are there; never without a bell.
-pub(super) async fn rung(bell: Option<&ModelBell>) {
+pub(super) async fn rung(bell: Option<&TaskBell>) {
     match bell {
-        Some(bell) => bell.0.notified().await,
+        Some(bell) => bell.rung().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Woken by the audio thread when packets for the model are ready.
-#[derive(Debug, Default)]
-pub struct ModelBell(Notify);
-
-impl Bell for ModelBell {
-    fn ring(&self) {
-        self.0.notify_one();
     }
 }
 

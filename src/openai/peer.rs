@@ -31,6 +31,7 @@ use rtc::sansio::Protocol;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 
 use super::wire::MAX_EVENT_BYTES;
+use crate::memory;
 
 /// The data channel that carries the events; the client opens it.
 pub const CHANNEL_LABEL: &str = "oai-events";
@@ -77,10 +78,6 @@ impl From<rtc::shared::error::Error> for PeerError {
 
 /// What comes out of a peer connection.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "sound is what nearly all of them are: a box would be an allocation a packet"
-)]
 pub enum PeerEvent {
     /// ICE and DTLS are up: audio may flow.
     Connected,
@@ -93,7 +90,7 @@ pub enum PeerEvent {
     /// An event of the server.
     Text(String),
     /// Sound of the server. `born` is the arrival of its datagram as given to [`Peer::handle_datagram`].
-    Audio(Packet),
+    Audio(Packet<Bytes>),
 }
 
 /// One peer connection.
@@ -207,7 +204,10 @@ impl Peer {
         self.codecs = answer.codecs.clone();
         self.started = Some(now);
         let description = RTCSessionDescription::answer(answer.sdp.clone())?;
-        Ok(self.connection.set_remote_description(now, description)?)
+        // The buffer for messages is made here (see `memory`).
+        let accepted =
+            memory::sparse(MAX_EVENT_BYTES, || self.connection.set_remote_description(now, description));
+        Ok(accepted?)
     }
 
     /// Takes a datagram. DTLS and media are taken from the validated pair alone: the stack would take them from anyone, and a
@@ -384,7 +384,7 @@ impl Peer {
 
     fn event(&mut self, message: RTCMessage) -> Option<PeerEvent> {
         match message {
-            RTCMessage::RtpPacket(_, packet) => self.audio(&packet).map(PeerEvent::Audio),
+            RTCMessage::RtpPacket(_, packet) => self.audio(packet).map(PeerEvent::Audio),
             RTCMessage::DataChannelMessage(id, message) if id == self.channel => {
                 self.unread = 0;
                 String::from_utf8(message.data.to_vec()).ok().map(PeerEvent::Text)
@@ -393,17 +393,17 @@ impl Peer {
         }
     }
 
-    fn audio(&self, packet: &rtp::packet::Packet) -> Option<Packet> {
+    fn audio(&self, packet: rtp::packet::Packet) -> Option<Packet<Bytes>> {
         let codec =
             self.codecs.iter().find_map(|(pt, c)| (*pt == packet.header.payload_type).then_some(*c))?;
         let header = &packet.header;
-        Packet::new(
+        Packet::of(
             self.datagram_born,
             codec,
             header.sequence_number,
             header.timestamp,
             header.marker,
-            &packet.payload,
+            packet.payload,
         )
     }
 }

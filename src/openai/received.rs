@@ -30,7 +30,7 @@ pub struct Place {
 
 impl Received {
     /// A packet of the model's came.
-    pub fn handle_packet(&self, packet: &Packet) {
+    pub fn handle_packet(&self, packet: &Packet<impl AsRef<[u8]>>) {
         let mut place = self.lock();
         let stopped = place.last.is_none_or(|(_, at)| packet.born.saturating_sub(at) >= STOPPED);
         if stopped || packet.marker {
@@ -106,7 +106,7 @@ impl Place {
 }
 
 /// On the codec's RTP clock.
-fn length(packet: &Packet) -> u32 {
+fn length(packet: &Packet<impl AsRef<[u8]>>) -> u32 {
     match packet.codec {
         ModelCodec::Opus => {
             opus::packet_duration(packet.payload()).unwrap_or(Ticks::from_millis(FRAME_MS.into())).0 as u32

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use pipeline::{ModelCodec, ModelPort};
+use pipeline::{ModelCodec, ModelPort, Packet};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
@@ -298,7 +298,11 @@ impl Running {
     /// Sends what is there. The audio thread keeps the pace of a burst.
     fn send_audio(&mut self) {
         let Some(rings) = self.rings.as_mut().filter(|_| self.connected) else { return };
-        while let Some(mut packet) = rings.port.pop() {
+        if rings.port.is_empty() {
+            return;
+        }
+        let mut packet = Packet::default();
+        while rings.port.pop_into(&mut packet) {
             let now = Instant::now();
             packet.timestamp = self.time.of(&packet, now);
             if self.peer.send_audio(now, &packet).is_err() {
@@ -358,7 +362,7 @@ impl Running {
             PeerEvent::Audio(packet) => {
                 self.received.handle_packet(&packet);
                 if let Some(rings) = &mut self.rings
-                    && rings.port.push(packet).is_err()
+                    && rings.port.push(&packet).is_err()
                 {
                     metrics::counter!("aria_model_audio_dropped_total").increment(1);
                 }

@@ -146,7 +146,8 @@ impl Running {
     /// Sends what the caller has said. The audio thread keeps the pace of a burst.
     fn send_audio(&mut self) {
         let Some(rings) = &mut self.rings else { return };
-        while let Some(packet) = rings.port.pop() {
+        let mut packet = Packet::default();
+        while rings.port.pop_into(&mut packet) {
             // Until the audio thread knows what the model wants, there may be a frame in another codec.
             if packet.codec != ModelCodec::Pcmu || self.stream.is_full() {
                 metrics::counter!("aria_model_audio_unsent_total").increment(1);
@@ -234,7 +235,7 @@ impl Running {
         self.timestamp = self.timestamp.wrapping_add(FRAME_BYTES as u32);
         let (Some(rings), Some(packet)) = (&mut self.rings, packet) else { return };
         self.received.handle_packet(&packet);
-        if rings.port.push(packet).is_err() {
+        if rings.port.push(&packet).is_err() {
             metrics::counter!("aria_model_audio_dropped_total").increment(1);
         }
     }

@@ -73,7 +73,7 @@ async fn hold(stream: Stream, mut far: Far) -> (Far, u64) {
                 sink.send(Message::text(text)).await.expect("the stream lives");
                 let rtp = frame as u32 * 160;
                 let packet = Packet::new(pipeline::now(), ModelCodec::Pcmu, frame as u16, rtp, frame == 0, &[0x21; 160]);
-                far.model.push(packet.expect("160 bytes fit")).expect("the audio thread keeps up");
+                far.model.push(&packet.expect("160 bytes fit")).expect("the audio thread keeps up");
                 while far.model.pop().is_some() {}
                 while far.events.try_recv().is_ok() {}
                 frame += 1;

@@ -67,7 +67,7 @@ async fn speak(model: &mut ModelPort, commands: &Sender<MediaCommand>, control: 
             }
             let packet =
                 Packet::new(pipeline::now(), ModelCodec::Pcmu, sequence, stamp, frame == 0, &[0x21; 160]);
-            model.push(packet.expect("160 bytes fit")).expect("the audio thread keeps up");
+            model.push(&packet.expect("160 bytes fit")).expect("the audio thread keeps up");
             (sequence, stamp) = (sequence.wrapping_add(1), stamp.wrapping_add(160));
         }
         if reply % 3 == 2 {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use aria_bridge::bell::TaskBell;
 use aria_bridge::config::{OpenAiSettings, Secret};
 use aria_bridge::openai::connect::Client;
-use aria_bridge::openai::leg::{self, LegCommand, LegEvent, ModelBell, Rings, Transport};
+use aria_bridge::openai::leg::{self, LegCommand, LegEvent, Rings, Transport};
 use aria_bridge::openai::link::Link;
 use pipeline::{CallConfig, MediaFrame, ModelCodec, Silent, Workers, WorkersConfig};
 use serde_json::{Value, json};
@@ -84,7 +85,7 @@ async fn talk(client: &Client, base: &Url, index: usize, codecs: &[ModelCodec], 
     let granted = leg.asked.elapsed();
     let workers = Workers::start(WorkersConfig::default()).expect("a thread can be started");
     let config = CallConfig { codec: leg.link.codec, ..CallConfig::default() };
-    let bell = Arc::new(ModelBell::default());
+    let bell = Arc::new(TaskBell::default());
     let (ports, slot) = pipeline::call(config, Arc::new(Silent), bell.clone());
     assert!(workers.add(slot).is_ok(), "a fresh worker has room");
     let rings = Rings { port: ports.model, bell, sent: Arc::default() };
@@ -178,7 +179,7 @@ async fn sing(mut port: pipeline::MediaPort, mut stopped: tokio::sync::oneshot::
         let payload: Vec<u8> = samples.into_iter().map(tone::to_mulaw).collect();
         let frame = MediaFrame::new(pipeline::now(), (n * FRAME) as u64, &payload).expect("160 bytes fit");
         // Full only while the session comes up: the oldest is dropped, as in a real call.
-        let _ = port.push(frame);
+        let _ = port.push(&frame);
         while let Some(frame) = port.pop() {
             heard.extend(frame.payload().iter().map(|code| tone::from_mulaw(*code)));
         }

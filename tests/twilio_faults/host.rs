@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use aria_bridge::bell::TaskBell;
 use aria_bridge::call::{
-    AttachError, Attached, CallEnd, CallEvent, Dialed, Inbound, Listening, MediaBell, MediaCommand,
-    MediaEvent, Onward, Snapshot,
+    AttachError, Attached, CallEnd, CallEvent, Dialed, Inbound, Listening, MediaCommand, MediaEvent, Onward,
+    Snapshot,
 };
 use aria_bridge::config::{Sources, load};
 use aria_bridge::hosting::{Line, Switchboard};
@@ -87,7 +88,7 @@ fn workers() -> &'static Workers {
 impl Line for Call {
     fn attach(&self, start: Start) -> BoxFuture<'_, Result<Attached, AttachError>> {
         async move {
-            let bell = Arc::new(MediaBell::default());
+            let bell = Arc::new(TaskBell::default());
             let config = CallConfig { codec: ModelCodec::Pcmu, ..CallConfig::default() };
             let (ports, slot) = pipeline::call(config, bell.clone(), Arc::new(Silent));
             workers().add(slot).map_err(|_| AttachError::Full)?;

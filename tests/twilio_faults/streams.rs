@@ -30,7 +30,7 @@ async fn fault_18_a_peer_that_does_not_read_is_given_up() {
         let packet =
             Packet::new(pipeline::now(), ModelCodec::Pcmu, sequence, stamp, sequence == 0, &[0x21; 160]);
         // Full is what a peer that does not read leads to.
-        let _ = far.model.push(packet.unwrap());
+        let _ = far.model.push(&packet.unwrap());
         let message = stream.media_message(100 + 20 * u64::from(sequence), "f39/").to_string();
         let _ = stream.ws.get_mut().write_all(&frame(0x81, message.as_bytes())).await;
         sequence += 1;
@@ -228,7 +228,7 @@ async fn a_clear_is_written_first_and_nothing_old_follows() {
         let stamp = u32::from(sequence) * 160;
         let packet =
             Packet::new(pipeline::now(), ModelCodec::Pcmu, sequence, stamp, sequence == 0, &[byte; 160]);
-        far.model.push(packet.unwrap()).unwrap();
+        far.model.push(&packet.unwrap()).unwrap();
         sequence += 1;
     };
     let (mut frames, mut marks) = (0, Vec::new());

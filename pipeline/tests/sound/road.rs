@@ -66,7 +66,7 @@ pub fn up(uplink: &mut Uplink, format: MediaFormat, media: &[u8]) -> Vec<Packet>
     for (i, bytes) in media.chunks_exact(format.frame_bytes()).enumerate() {
         let at = Nanos((i as u64 + 1) * 20_000_000);
         let frame = MediaFrame::new(at, i as u64 * samples, bytes).expect("20 ms fit");
-        uplink.handle_frame(&frame, &stats, |packet| packets.push(packet));
+        uplink.handle_frame(&frame, &stats, |packet| packets.push(*packet));
     }
     packets
 }

@@ -49,7 +49,12 @@ impl Intake {
     }
 
     /// Decodes a message read at `born` and hands its sound on in frames of at most 20 ms.
-    pub fn take(&mut self, media: &Media<'_>, born: Nanos, mut hand_on: impl FnMut(MediaFrame)) -> Taken {
+    pub fn take(
+        &mut self,
+        media: &Media<'_>,
+        born: Nanos,
+        mut hand_on: impl FnMut(&MediaFrame<&[u8]>),
+    ) -> Taken {
         if !media.inbound {
             return Taken::OtherTrack;
         }
@@ -72,9 +77,8 @@ impl Intake {
         };
         let mut at = time;
         for piece in self.decoded[..whole].chunks(self.format.frame_bytes()) {
-            let frame =
-                MediaFrame::new(born, at, piece).expect("1 to frame_bytes() bytes, which fit a frame");
-            hand_on(frame);
+            let frame = MediaFrame::of(born, at, piece).expect("1 to frame_bytes() bytes, which fit a frame");
+            hand_on(&frame);
             at += (piece.len() / sample_bytes) as u64;
         }
         Taken::Frames { gap, reset }

@@ -27,7 +27,7 @@ pub(super) struct Kept {
 
 impl Kept {
     /// Keeps a frame of 20 ms. Whether an older one went for it.
-    pub fn keep(&mut self, frame: &MediaFrame) -> bool {
+    pub fn keep(&mut self, frame: &MediaFrame<&[u8]>) -> bool {
         let full = self.frames.len() >= (MAX_KEPT.as_millis() / 20) as usize;
         if full {
             self.frames.pop_front();
@@ -38,9 +38,9 @@ impl Kept {
     }
 
     /// Hands on what is due at once.
-    pub fn release(&mut self, mut hand_on: impl FnMut(MediaFrame)) {
+    pub fn release(&mut self, mut hand_on: impl FnMut(&MediaFrame<&[u8]>)) {
         for Frame { born, time, payload } in self.frames.drain(..self.frames.len().min(FRAMES)) {
-            hand_on(MediaFrame::new(born, time, &payload).expect("it was a frame"));
+            hand_on(&MediaFrame::of(born, time, &payload[..]).expect("it was a frame"));
         }
         if self.frames.is_empty() {
             self.frames = VecDeque::new();
@@ -60,8 +60,8 @@ mod tests {
     #[test]
     fn the_latest_is_kept_and_comes_out_in_order() {
         let mut kept = Kept::default();
-        let frame = |n: u64| MediaFrame::new(Nanos(n), n * 160, &[n as u8; 160]).unwrap();
-        let dropped = (0..1_000).filter(|n| kept.keep(&frame(*n))).count();
+        let mut keep = |n: u64| kept.keep(&MediaFrame::of(Nanos(n), n * 160, &[n as u8; 160][..]).unwrap());
+        let dropped = (0..1_000).filter(|n| keep(*n)).count();
         assert_eq!(dropped, 250);
         let mut times = Vec::new();
         while !kept.is_empty() {

@@ -23,6 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -138,9 +140,11 @@ async fn stream<S: Socket>(
         voice: Voice::default(),
         out: Outgoing::new(&start.stream_sid),
     };
-    let end = tokio::select! {
-        end = reader.run() => end,
-        end = writer.run() => end,
+    let end = {
+        // Not a `select!`, which polls both whenever one is woken: they are woken in turn, with every frame.
+        let halves: [BoxFuture<'_, StreamEnd>; 2] = [Box::pin(reader.run()), Box::pin(writer.run())];
+        let first = halves.into_iter().collect::<FuturesUnordered<_>>().next().await;
+        first.expect("there are two of them")
     };
     if let Some(tape) = &tape
         && let Some(now) = lock(&far_end).caller_time(pipeline::now())

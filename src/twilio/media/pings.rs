@@ -4,13 +4,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use pipeline::Nanos;
-use tokio::sync::Notify;
+
+use crate::bell::TaskBell;
 
 /// Shared by a stream's reader and writer.
 #[derive(Debug, Default)]
 pub struct Pings {
     state: Mutex<State>,
-    wanted: Notify,
+    wanted: TaskBell,
 }
 
 #[derive(Debug, Default)]
@@ -38,12 +39,12 @@ impl Pings {
 
     /// Asks the writer for a ping now.
     pub fn want(&self) {
-        self.wanted.notify_one();
+        self.wanted.ring();
     }
 
     /// Resolves when one was asked for.
     pub async fn wanted(&self) {
-        self.wanted.notified().await;
+        self.wanted.rung().await;
     }
 }
 

@@ -154,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
                     }
                     if !keep {
                         push(port, frame);
-                    } else if kept.keep(&frame) {
+                    } else if kept.keep(frame) {
                         dropped("nobody_listens");
                     }
                 });
@@ -215,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
 }
 
 /// Hands a frame to the audio thread.
-fn push(port: &Mutex<MediaPort>, frame: MediaFrame) {
+fn push(port: &Mutex<MediaPort>, frame: &MediaFrame<&[u8]>) {
     if lock(port).push(frame).is_err() {
         dropped("uplink_full");
     }

@@ -48,13 +48,13 @@ impl Voice {
     }
 
     /// Takes a frame into what is kept back. Whether an older one was lost for it.
-    pub fn keep(&mut self, frame: MediaFrame) -> bool {
+    pub fn keep(&mut self, frame: &MediaFrame) -> bool {
         let held = self.held.get_or_insert_default();
         let full = held.len() >= MAX_HELD;
         if full {
             held.pop_front();
         }
-        held.push_back(frame);
+        held.push_back(*frame);
         full
     }
 

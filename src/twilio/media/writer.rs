@@ -18,7 +18,8 @@ use super::pings::Pings;
 use super::sources::Sources;
 use super::voice::{Playing, Voice};
 use super::{StreamEnd, dropped, lock};
-use crate::call::{MediaBell, MediaCommand, MediaEvent};
+use crate::bell::TaskBell;
+use crate::call::{MediaCommand, MediaEvent};
 use crate::recording::Tape;
 use crate::twilio::far_end::FarEnd;
 use crate::twilio::wire::Outgoing;
@@ -39,7 +40,7 @@ pub(super) struct Writer<'a, S> {
     pub port: &'a Mutex<MediaPort>,
     pub far_end: &'a Mutex<FarEnd>,
     pub pings: &'a Pings,
-    pub bell: &'a MediaBell,
+    pub bell: &'a TaskBell,
     pub commands: mpsc::Receiver<MediaCommand>,
     pub events: mpsc::Sender<MediaEvent>,
     pub written: &'a AgeHistogram,
@@ -65,6 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
     /// Writes until the call or the socket ends.
     pub async fn run(mut self) -> StreamEnd {
         let mut sent = Sent::default();
+        let mut frame = MediaFrame::default();
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut mark_due = pin!(sleep(MARK_AFTER));
@@ -73,7 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                 biased;
                 command = self.commands.recv() => self.command(command, &mut sent).await,
                 () = self.bell.rung() => {
-                    let result = self.drain(&mut sent).await;
+                    let result = self.drain(&mut frame, &mut sent).await;
                     mark_due.as_mut().reset(Instant::now() + MARK_AFTER);
                     result
                 }
@@ -93,19 +95,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
     }
 
     /// Sends everything the audio thread has ready, one message a frame. A command never waits behind frames.
-    async fn drain(&mut self, sent: &mut Sent) -> Result<(), StreamEnd> {
+    async fn drain(&mut self, frame: &mut MediaFrame, sent: &mut Sent) -> Result<(), StreamEnd> {
         loop {
             while let Ok(command) = self.commands.try_recv() {
                 self.command(Some(command), sent).await?;
             }
-            let Some(frame) = lock(self.port).pop() else {
+            if !lock(self.port).pop_into(frame) {
                 // The bell also rings when a call has left its audio thread; its command to close may be on the way.
                 return if lock(self.port).is_closed() && self.commands.is_empty() {
                     Err(StreamEnd::AudioStopped)
                 } else {
                     Ok(())
                 };
-            };
+            }
             if !self.voice.holds() {
                 self.send(frame, sent, true).await?;
             } else if self.voice.keep(frame) {
@@ -115,7 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
     }
 
     /// Sends a frame of the model's. One that `may_drop` is given up if it is too late to be of use.
-    async fn send(&mut self, frame: MediaFrame, sent: &mut Sent, may_drop: bool) -> Result<(), StreamEnd> {
+    async fn send(&mut self, frame: &MediaFrame, sent: &mut Sent, may_drop: bool) -> Result<(), StreamEnd> {
         if frame.generation < sent.generation {
             dropped("old_generation");
             return Ok(());
@@ -212,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
             Some(MediaCommand::Resume) => {
                 // Twilio's queue grows by what was kept back; the audio thread takes it out again where nobody hears it.
                 for frame in self.voice.resume(Instant::now()) {
-                    self.send(frame, sent, false).await?;
+                    self.send(&frame, sent, false).await?;
                 }
                 Ok(())
             }

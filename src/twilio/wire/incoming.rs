@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::number::Number;
+use super::plain;
 use super::{MAX_DEPTH, MAX_MESSAGE_BYTES, MediaFormat, Start};
 
 /// Longest id (`MZ…`, `CA…`, `AC…` are 34 characters).
@@ -156,6 +157,11 @@ pub fn parse(text: &str) -> Result<Message<'_>, Malformed> {
     if text.len() > MAX_MESSAGE_BYTES {
         return Err(Malformed::TooLarge);
     }
+    plain::media(text).map_or_else(|| general(text), Ok)
+}
+
+/// Reads a message of any form.
+pub(super) fn general(text: &str) -> Result<Message<'_>, Malformed> {
     if too_deep(text) {
         return Err(Malformed::TooDeep);
     }
@@ -244,10 +250,8 @@ fn key(digit: &str) -> Option<char> {
 /// Whether arrays and objects nest deeper than [`MAX_DEPTH`]. serde_json stops at 128 for what it builds and nowhere for what
 /// it skips.
 fn too_deep(text: &str) -> bool {
-    // Every level costs an opening bracket; with few of them in the text there is nothing to look for. This pass is
-    // vectorised and is the only one an ordinary message sees.
-    let opening = text.bytes().filter(|b| matches!(b, b'{' | b'[')).count();
-    if opening <= MAX_DEPTH {
+    // Every level costs an opening bracket; with few of them in the text there is nothing to look for.
+    if memchr::memchr2_iter(b'{', b'[', text.as_bytes()).nth(MAX_DEPTH).is_none() {
         return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);

@@ -5,6 +5,7 @@
 mod incoming;
 mod number;
 mod outgoing;
+mod plain;
 mod start;
 
 pub use incoming::{Event, Malformed, Media, Message, parse};

@@ -142,3 +142,58 @@ fn give_back(block: *mut u8, bytes: usize) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[global_allocator]
+    static ALLOCATOR: Allocator = Allocator;
+
+    const BYTES: usize = 96 * 1024;
+
+    /// Pages of the block that are resident.
+    fn resident(block: &[u8]) -> usize {
+        let page = 4096;
+        let first = block.as_ptr().align_offset(page);
+        let whole = (block.len() - first) / page;
+        let mut pages = vec![0_u8; whole];
+        // SAFETY: whole pages of a living block, and a byte for each of them.
+        let known = unsafe {
+            let start = block.as_ptr().add(first).cast_mut().cast();
+            libc::mincore(start, whole * page, pages.as_mut_ptr())
+        };
+        assert_eq!(known, 0);
+        pages.iter().filter(|page| **page & 1 == 1).count()
+    }
+
+    fn filled(byte: u8) -> Vec<u8> {
+        let mut block = Vec::new();
+        block.resize(BYTES, byte);
+        block
+    }
+
+    #[test]
+    fn zeros_are_given_back_and_still_are_zeros() {
+        let mut block = sparse(BYTES, || filled(0));
+        assert_eq!(resident(&block), 0);
+        block[BYTES / 2] = 7;
+        assert_eq!(block.iter().map(|byte| u32::from(*byte)).sum::<u32>(), 7);
+    }
+
+    #[test]
+    fn all_else_stays_as_it_is() {
+        let written = sparse(BYTES, || {
+            let mut block = filled(0);
+            block[BYTES - 1] = 1;
+            block
+        });
+        assert_eq!((written[BYTES - 1], resident(&written) > 20), (1, true));
+        let other = sparse(BYTES / 2, || filled(0));
+        assert!(resident(&other) > 20, "a block of another size was given back");
+        let unasked = filled(0);
+        assert!(resident(&unasked) > 20);
+        // One that was freed again is nobody's.
+        sparse(BYTES, || drop(filled(0)));
+    }
+}

@@ -8,7 +8,7 @@ use futures_util::task::AtomicWaker;
 
 /// Rung by anyone, heard by one task. Rings before it listens are not lost, and count as one.
 ///
-/// `tokio::sync::Notify` serves any number of listeners and costs five times as much; with every frame of a call one is rung.
+/// `tokio::sync::Notify` serves any number of listeners, for which it keeps a list behind a lock; with every frame of a call a bell is rung.
 #[derive(Debug, Default)]
 pub struct TaskBell {
     rung: AtomicBool,

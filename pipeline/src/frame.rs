@@ -1,7 +1,7 @@
 //! What rides the rings: a head that carries when it was born, and a payload.
 //!
-//! Only what is being worked on has room for the largest payload, in one place that is filled again and again: moving it would cost as
-//! much as the work. Queues keep the head and the bytes that there are ([`crate::ring`]).
+//! Only what is being worked on has room for the largest payload, in one place that is filled again and again: moving it takes
+//! longer than copying what is in it. Queues keep the head and the bytes that there are ([`crate::ring`]).
 
 use std::fmt;
 

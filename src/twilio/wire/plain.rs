@@ -1,7 +1,7 @@
 //! The message that comes fifty times a second and call, read without a parser for the rest of JSON.
 //!
-//! A general parser costs six times as much per message, and was the dearest thing a call's network thread did. Whatever is not exactly
-//! what Twilio sends (another field, an escape, a number that is not in quotes) is left to it: nothing is accepted here that it would
+//! The general parser took an eighth of the instructions of a call's network thread, this takes less than half of those (callgrind).
+//! Whatever is not exactly what Twilio sends (another field, an escape, a number that is not in quotes) is left to it: nothing is accepted here that it would
 //! refuse, and nothing is read otherwise.
 
 use std::borrow::Cow;
@@ -10,8 +10,8 @@ use memchr::memchr2;
 
 use super::incoming::{Event, Media, Message};
 
-/// Of a text, so much is looked through byte by byte: all but the sound and the stream's id is shorter, and for that the start of a faster
-/// search costs more than it saves.
+/// Of a text, so many bytes are looked through one by one: all but the sound and the stream's id is shorter, and a search by vectors took some
+/// 200 instructions a text.
 const SHORT: usize = 16;
 
 /// Reads a `media` message in Twilio's own form: the fields that it documents, in any order, each text in quotes and without escapes.

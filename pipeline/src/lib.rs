@@ -31,6 +31,7 @@
 //! repository's `tests/no_alloc.rs` runs minutes of impaired audio under an allocator that counts.
 
 mod atomic;
+mod awake;
 mod call;
 mod cells;
 pub mod conceal;
@@ -64,6 +65,7 @@ mod wish;
 mod worker;
 mod workers;
 
+pub use awake::{Idle, idle};
 pub use call::{CallConfig, CallPorts, CallSlot, Command, Control, MediaPort, ModelPort, call};
 pub use downlink::Downlink;
 pub use frame::{

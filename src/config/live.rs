@@ -40,6 +40,7 @@ impl Live {
             ("limits.max_calls", new.limits.max_calls != old.limits.max_calls),
             ("limits.calls_per_second", new.limits.calls_per_second != old.limits.calls_per_second),
             ("audio.cores", new.audio.cores != old.audio.cores),
+            ("audio.awake_from_calls", new.audio.awake_from_calls != old.audio.awake_from_calls),
             ("database_url", new.records.database_url.expose() != old.records.database_url.expose()),
             ("dispatch.url", url(&new) != url(&old)),
             ("tls", new.tls != old.tls),
@@ -55,6 +56,7 @@ impl Live {
         new.dispatch = old.dispatch.clone();
         new.tls = old.tls.clone();
         new.audio.cores = old.audio.cores.clone();
+        new.audio.awake_from_calls = old.audio.awake_from_calls;
         new.limits.max_calls = old.limits.max_calls;
         new.limits.calls_per_second = old.limits.calls_per_second;
         new.tool_private_hosts = old.tool_private_hosts.clone();

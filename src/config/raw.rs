@@ -85,6 +85,7 @@ pub struct Limits {
 #[allow(missing_docs)]
 pub struct Audio {
     pub cores: Option<Vec<usize>>,
+    pub awake_from_calls: Option<usize>,
     pub opus_complexity: Option<u8>,
     pub opus_bitrate: Option<u32>,
 }

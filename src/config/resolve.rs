@@ -212,6 +212,7 @@ fn resolve_audio(typed: raw::Audio) -> Result<AudioSettings, ConfigError> {
     let default = AudioSettings::default();
     let audio = AudioSettings {
         cores: typed.cores,
+        awake_from_calls: typed.awake_from_calls.unwrap_or(default.awake_from_calls),
         opus_complexity: typed.opus_complexity.unwrap_or(default.opus_complexity),
         opus_bitrate: typed.opus_bitrate.unwrap_or(default.opus_bitrate),
     };

@@ -4,6 +4,7 @@ use std::net::UdpSocket;
 use std::path::Path;
 
 use aria_bridge::config::{E164, Settings};
+use pipeline::Idle;
 
 use super::finding::Findings;
 
@@ -54,7 +55,7 @@ pub fn keys(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-/// Descriptors, priority, memory.
+/// Descriptors, priority, memory, sleep.
 pub fn limits(settings: &Settings, findings: &mut Findings) {
     // Linux says so there; elsewhere `serve` tells what it got.
     let Ok(text) = std::fs::read_to_string("/proc/self/limits") else { return };
@@ -83,6 +84,14 @@ pub fn limits(settings: &Settings, findings: &mut Findings) {
             findings.note("locked memory", format!("limited to {} kB (RLIMIT_MEMLOCK)", limit / 1024), fix);
         }
         _ => findings.good("locked memory", "no limit"),
+    }
+    match pipeline::idle(settings.audio.awake_from_calls) {
+        Idle::Poll { .. } => findings.good("idle cores", "can be kept awake"),
+        Idle::Sleep => findings.good("idle cores", "sleep (audio.awake_from_calls = 0)"),
+        Idle::Denied(_) | Idle::Unsupported => {
+            let fix = "let this user write to /dev/cpu_dma_latency: sleeping cores are woken for each frame, which takes CPU";
+            findings.note("idle cores", "sleep (/dev/cpu_dma_latency is closed or missing)", fix);
+        }
     }
 }
 

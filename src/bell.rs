@@ -18,7 +18,8 @@ pub struct TaskBell {
 impl TaskBell {
     /// Rings. Neither waits nor allocates.
     pub fn ring(&self) {
-        self.rung.store(true, Ordering::Release);
+        // Not a store: after two rings who hears the second must see what the first was for.
+        self.rung.swap(true, Ordering::Release);
         self.listener.wake();
     }
 

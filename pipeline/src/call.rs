@@ -3,20 +3,21 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use crossbeam::queue::ArrayQueue;
 
 use crate::downlink::Downlink;
 use crate::frame::{FRAME_MS, MediaFormat, MediaFrame, ModelCodec, Packet};
 use crate::jitter::JitterConfig;
+use crate::loan::{self, Owner};
 use crate::opus::{self, OpusConfig};
-use crate::ring::{self, Bell, Full, Item as _, Reader, Writer};
+use crate::ports::{CallPorts, Control, MediaPort, ModelPort, Shared};
+use crate::ring::{self, Bell, Item as _, Reader, Writer};
 use crate::stats::CallStats;
 use crate::units::{Clock, Nanos};
-use crate::uplink::Uplink;
-use crate::wish::{self, Wish};
+use crate::uplink::{self, Progress, Uplink};
+use crate::wish;
 use crate::worker::Link;
 
 /// Commands that may wait. A call sees a handful in a minute.
@@ -77,30 +78,40 @@ pub fn call(
     let (to_model, uplink_out) = ring::ring_of(ring::UPLINK_OUT_MS, packet_bytes.max(Packet::USUAL_BYTES));
     let (downlink_in, from_model) = ring::ring(ring::DOWNLINK_IN_MS);
     let (to_media, downlink_out) = ring::ring_of(ring::DOWNLINK_OUT_MS, frame_bytes);
-    let slot = Slot {
-        uplink: Uplink::new(config.media, config.codec, &config.opus).expect(TAKEN),
-        downlink: Downlink::new(config.media, config.jitter).expect(TAKEN),
+    let up = Up {
+        chain: Uplink::new(config.media, config.codec, &config.opus).expect(TAKEN),
         from_media,
         to_model,
+    };
+    let (uplink, borrower) = loan::loan(up);
+    let whereabouts = uplink.whereabouts();
+    let slot = Slot {
+        media: config.media,
+        codec: config.codec,
+        uplink,
+        downlink: Downlink::new(config.media, config.jitter).expect(TAKEN),
         from_model,
         to_media,
         commands: Arc::clone(&commands),
         shared: Arc::clone(&shared),
         stats: Arc::clone(&stats),
         media_bell,
-        model_bell,
+        model_bell: Arc::clone(&model_bell),
         panic: None,
     };
     let ports = CallPorts {
         media: MediaPort {
             push: uplink_in,
             pop: downlink_out,
+            uplink: whereabouts,
+            model_bell,
             shared: Arc::clone(&shared),
             stats: Arc::clone(&stats),
         },
         model: ModelPort {
             push: downlink_in,
             pop: uplink_out,
+            uplink: borrower,
             shared: Arc::clone(&shared),
             stats: Arc::clone(&stats),
         },
@@ -109,223 +120,13 @@ pub fn call(
     (ports, CallSlot(Box::new(slot)))
 }
 
-/// The network side's three handles on a call, each for another task.
-#[derive(Debug)]
-pub struct CallPorts {
-    /// For the media socket.
-    pub media: MediaPort,
-    /// For the model's peer.
-    pub model: ModelPort,
-    /// For the call's task.
-    pub control: Control,
-}
-
-/// The media socket's port: the caller's frames in, the model's frames out.
-pub struct MediaPort {
-    push: Writer<MediaFrame>,
-    pop: Reader<MediaFrame>,
-    shared: Arc<Shared>,
-    stats: Arc<CallStats>,
-}
-
-impl MediaPort {
-    /// Hands in a frame of the caller's. Refused (and counted as `dropped_full`) if the ring is full.
-    pub fn push(&mut self, frame: &MediaFrame<impl AsRef<[u8]>>) -> Result<(), Full> {
-        let pushed = self.push.push(frame);
-        if pushed.is_err() {
-            self.stats.dropped_full.add(1);
-        }
-        self.shared.ring();
-        pushed
-    }
-
-    /// The next frame for the caller, due already: to be sent at once. Whether there was one.
-    pub fn pop_into(&mut self, frame: &mut MediaFrame) -> bool {
-        let popped = self.pop.pop_into(frame);
-        if popped {
-            self.shared.took(&self.shared.staged);
-        }
-        popped
-    }
-
-    /// The next frame for the caller. Dearer than [`pop_into`](Self::pop_into): all of its room is moved.
-    pub fn pop(&mut self) -> Option<MediaFrame> {
-        let mut frame = MediaFrame::default();
-        self.pop_into(&mut frame).then_some(frame)
-    }
-
-    /// Tells the audio thread when everything handed to the far end will have been played, as the far end's model has it: the far end
-    /// plays first in, first out, so what waits there is delay that only leaving out sound takes back. [`Nanos`] 0: not known.
-    pub fn set_far_end(&self, ends: Nanos) {
-        self.shared.far_end.store(ends.0, Ordering::Relaxed);
-    }
-
-    /// Whether the call has left its audio thread: nothing more will come.
-    pub fn is_closed(&self) -> bool {
-        self.shared.is_closed()
-    }
-}
-
-/// The model's peer's port: packets for the model out, the model's packets in.
-pub struct ModelPort {
-    push: Writer<Packet>,
-    pop: Reader<Packet>,
-    shared: Arc<Shared>,
-    stats: Arc<CallStats>,
-}
-
-impl ModelPort {
-    /// Whether no packet for the model waits.
-    pub fn is_empty(&self) -> bool {
-        self.pop.is_empty()
-    }
-
-    /// The next packet for the model: to be sent at once. Whether there was one.
-    pub fn pop_into(&mut self, packet: &mut Packet) -> bool {
-        let popped = self.pop.pop_into(packet);
-        if popped {
-            self.shared.took(&self.shared.blocked);
-        }
-        popped
-    }
-
-    /// The next packet for the model. Dearer than [`pop_into`](Self::pop_into): all of its room is moved.
-    pub fn pop(&mut self) -> Option<Packet> {
-        let mut packet = Packet::default();
-        self.pop_into(&mut packet).then_some(packet)
-    }
-
-    /// Hands in a packet of the model's. Refused (and counted as `dropped_full`) if the ring is full.
-    pub fn push(&mut self, packet: &Packet<impl AsRef<[u8]>>) -> Result<(), Full> {
-        let pushed = self.push.push(packet);
-        if pushed.is_err() {
-            self.stats.dropped_full.add(1);
-        }
-        // While a frame is due anyway, the packet is early enough if it is looked at then: half the wake-ups saved.
-        self.shared.took(&self.shared.hungry);
-        pushed
-    }
-
-    /// Whether the call has left its audio thread: nothing more will come.
-    pub fn is_closed(&self) -> bool {
-        self.shared.is_closed()
-    }
-}
-
-/// The call's task's handle. Dropping it stops the call, so that no slot outlives its call.
-pub struct Control {
-    commands: Arc<ArrayQueue<Command>>,
-    shared: Arc<Shared>,
-    stats: Arc<CallStats>,
-}
-
-impl Control {
-    /// Sends a command; commands are obeyed in order, before any audio that arrives later.
-    pub fn send(&self, command: Command) -> Result<(), Full> {
-        let sent = self.commands.push(command).map_err(|_| Full);
-        self.shared.ring();
-        sent
-    }
-
-    /// When everything handed to the far end will have been played, as last told by [`MediaPort::set_far_end`].
-    pub fn far_end(&self) -> Nanos {
-        Nanos(self.shared.far_end.load(Ordering::Relaxed))
-    }
-
-    /// The call's counters.
-    pub fn stats(&self) -> Arc<CallStats> {
-        Arc::clone(&self.stats)
-    }
-
-    /// Whether the call has left its audio thread.
-    pub fn is_closed(&self) -> bool {
-        self.shared.is_closed()
-    }
-}
-
-impl Drop for Control {
-    fn drop(&mut self) {
-        self.shared.abandoned.store(true, Ordering::Release);
-        self.shared.ring();
-    }
-}
-
-impl fmt::Debug for MediaPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MediaPort").field("closed", &self.is_closed()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for ModelPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ModelPort").field("closed", &self.is_closed()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Control {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control").field("closed", &self.is_closed()).finish_non_exhaustive()
-    }
-}
-
-/// Flags between the two halves.
-#[derive(Default)]
-struct Shared {
-    /// Where to ring; unset until the call is given to a worker.
-    door: OnceLock<Door>,
-    closed: AtomicBool,
-    /// The control handle is gone.
-    abandoned: AtomicBool,
-    /// Uplink packets wait for room.
-    blocked: Wish,
-    /// Downlink frames wait for room.
-    staged: Wish,
-    /// A packet must be announced: nothing is due, or it would be before what is.
-    hungry: Wish,
-    /// See [`MediaPort::set_far_end`], ns. One number that stays true as time passes, so that it needs no lock and no renewal.
-    far_end: AtomicU64,
-}
-
-impl Shared {
-    fn ring(&self) {
-        let mut door = self.door.get();
-        if door.is_none() {
-            // The call may just be on its way to a worker. With the fence in `connect`, either the door is seen here, or the worker's
-            // first look sees what is rung for.
-            fence(Ordering::SeqCst);
-            door = self.door.get();
-        }
-        if let Some(door) = door {
-            door.link.ring(door.index);
-        }
-    }
-
-    /// Rings if the audio side wishes to be told.
-    fn took(&self, wish: &Wish) {
-        if wish.is_set() {
-            self.ring();
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-}
-
-/// A call's place on a worker, as its ports see it.
-struct Door {
-    link: Arc<Link>,
-    index: usize,
-}
-
 /// The audio thread's half of a call, on its way to a worker.
 pub struct CallSlot(pub(crate) Box<Slot>);
 
 impl CallSlot {
     /// From now on the ports ring at `link`. A call is given to one worker only, once.
     pub(crate) fn connect(&self, link: &Arc<Link>, index: usize) {
-        let _ = self.0.shared.door.set(Door { link: Arc::clone(link), index });
-        fence(Ordering::SeqCst);
+        self.0.shared.connect(link, index);
     }
 }
 
@@ -335,12 +136,27 @@ impl fmt::Debug for CallSlot {
     }
 }
 
-/// What lives on the audio thread.
-pub(crate) struct Slot {
-    uplink: Uplink,
-    downlink: Downlink,
+/// The chain upward between its rings: run by whoever has it.
+pub(crate) struct Up {
+    chain: Uplink,
     from_media: Reader<MediaFrame>,
     to_model: Writer<Packet>,
+}
+
+impl Up {
+    pub(crate) fn tick(&mut self, clock: &impl Clock, stats: &CallStats) -> Progress {
+        self.chain.tick(clock, &mut self.from_media, &mut self.to_model, stats)
+    }
+}
+
+/// What lives on the audio thread.
+pub(crate) struct Slot {
+    media: MediaFormat,
+    /// What is sent to the model.
+    codec: ModelCodec,
+    /// Lent to the model's peer while there is nothing to encode.
+    uplink: Owner<Up>,
+    downlink: Downlink,
     from_model: Reader<Packet>,
     to_media: Writer<MediaFrame>,
     commands: Arc<ArrayQueue<Command>>,
@@ -366,7 +182,7 @@ impl Slot {
                         self.stats.muted.add(1);
                     }
                 }
-                Command::SetCodec(codec) => self.uplink.set_codec(codec),
+                Command::SetCodec(codec) => self.codec = codec,
                 Command::Stop => return None,
             }
         }
@@ -379,10 +195,7 @@ impl Slot {
         if down.pushed {
             self.media_bell.ring();
         }
-        let up = self.uplink.tick(clock, &mut self.from_media, &mut self.to_model, &self.stats);
-        if up.pushed {
-            self.model_bell.ring();
-        }
+        let up = self.tick_uplink(clock);
 
         let hungry = down.next == Nanos::MAX || self.downlink.is_hungry();
         self.shared.hungry.set(hungry);
@@ -392,13 +205,35 @@ impl Slot {
         if hungry || up.blocked || down.blocked {
             wish::settle();
             let missed = (hungry && !self.from_model.is_empty())
-                || (up.blocked && crate::uplink::room(&self.to_model))
+                || (up.blocked && self.uplink.with(|up| uplink::room(&up.to_model)).unwrap_or(false))
                 || (down.blocked && self.to_media.free() > 0);
             if missed {
                 next = clock.now();
             }
         }
         Some(next)
+    }
+
+    /// Runs the chain upward, or sees to it that it is where it belongs.
+    fn tick_uplink(&mut self, clock: &impl Clock) -> Progress {
+        let (codec, stats) = (self.codec, &self.stats);
+        let lend = self.shared.borrows.load(Ordering::Acquire) && uplink::is_identity(self.media, codec);
+        self.shared.recalled.store(!lend, Ordering::Release);
+        if lend {
+            if self.uplink.offer(|up| up.chain.set_codec(codec)) {
+                self.model_bell.ring();
+            }
+            return Progress::NONE;
+        }
+        let progress = self.uplink.with(|up| {
+            up.chain.set_codec(codec);
+            up.tick(clock, stats)
+        });
+        // Until it is back, its borrower is reminded.
+        if progress.is_none_or(|progress| progress.pushed) {
+            self.model_bell.ring();
+        }
+        progress.unwrap_or(Progress::NONE)
     }
 
     /// The ports are told that it is over.

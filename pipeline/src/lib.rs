@@ -13,6 +13,8 @@
 //!  └─────────────────────────┘      └────────────────▲─────────────────┘      └─────────────────────┘
 //!                                     Control::send ─┘ open, flush, set codec, stop
 //! ```
+//! What needs no codec (mu-law to mu-law) does not wake the audio thread: `Uplink` and its two rings are lent to the `ModelPort` ([`ModelPort::run_uplink`]).
+//!
 //! All three are tied to one core, so that each hands on to the next by a switch of threads and never has to wake another core.
 //! Each ring has one writer and one reader ([`ring`]). A push marks its call and wakes the thread; what the thread
 //! pushes is announced by the port's [`Bell`]. Everything carries the moment it was born, so every stage's age is known.
@@ -43,11 +45,13 @@ pub mod g711;
 mod guard;
 pub mod jitter;
 mod load;
+mod loan;
 mod lpc;
 mod news;
 pub mod opus;
 mod player;
 mod playout;
+mod ports;
 pub mod resample;
 pub mod ring;
 mod rt;
@@ -66,7 +70,7 @@ mod worker;
 mod workers;
 
 pub use awake::{Idle, idle};
-pub use call::{CallConfig, CallPorts, CallSlot, Command, Control, MediaPort, ModelPort, call};
+pub use call::{CallConfig, CallSlot, Command, call};
 pub use downlink::Downlink;
 pub use frame::{
     FRAME_MS, MEDIA_BYTES, MediaEncoding, MediaFormat, MediaFrame, ModelCodec, PACKET_BYTES, Packet,
@@ -74,6 +78,7 @@ pub use frame::{
 pub use guard::{GUARDED, GuardedAllocator, OnViolation, forbid_alloc, forbid_alloc_always, violations};
 pub use jitter::JitterConfig;
 pub use opus::{OpusConfig, OpusError};
+pub use ports::{CallPorts, Control, MediaPort, ModelPort};
 pub use ring::{Bell, Full, Silent};
 pub use rt::{Memory, Priority, cores, pin};
 pub use stats::{AgeHistogram, CallStats, Counter};

@@ -2,8 +2,8 @@
 //!
 //! Nothing waits here: TCP has put the frames in order. RTP time is the caller's media time, so a gap stays a gap and
 //! a stall shows as a burst with true timestamps, which the model's own jitter buffer puts right. The pace of that burst is kept here
-//! and nowhere else: this thread's clock is exact to 0.1 ms where the sockets' timers are late by one or two.
-//! With mu-law media and a mu-law codec the bytes pass through untouched.
+//! and nowhere else. With mu-law media and a mu-law codec the bytes pass through untouched, and no audio thread is needed for it
+//! ([`ModelPort::run_uplink`](crate::ModelPort::run_uplink)).
 
 use std::time::Duration;
 
@@ -39,6 +39,11 @@ pub(crate) fn room(output: &Writer<Packet>) -> bool {
     output.free() >= PACKETS_PER_FRAME && waiting < BURST_PACKETS as usize
 }
 
+/// Whether the media's bytes are the model's, so that no codec is needed.
+pub(crate) fn is_identity(format: MediaFormat, codec: ModelCodec) -> bool {
+    format.encoding == MediaEncoding::Mulaw && codec == ModelCodec::Pcmu
+}
+
 /// What a tick of either chain did, and when it wants the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
@@ -48,6 +53,11 @@ pub struct Progress {
     pub next: Nanos,
     /// The outgoing ring is full; its reader must call when it has taken something.
     pub blocked: bool,
+}
+
+impl Progress {
+    /// Nothing happened, and nothing will but by news.
+    pub(crate) const NONE: Self = Self { pushed: false, next: Nanos::MAX, blocked: false };
 }
 
 /// The chain. Everything it needs is allocated when it is made.
@@ -137,7 +147,7 @@ impl Uplink {
         stats: &CallStats,
     ) -> Progress {
         let now = clock.now();
-        let mut progress = Progress { pushed: false, next: Nanos::MAX, blocked: false };
+        let mut progress = Progress::NONE;
         let backlog = (UPLINK_BACKLOG_MS / FRAME_MS) as usize;
         for _ in backlog..input.len() {
             if input.pop().is_some() {
@@ -324,7 +334,7 @@ impl Uplink {
 
     fn encode(&mut self, packet: &mut Packet) -> Result<(), OpusError> {
         let bytes = &self.chunk.bytes[..self.format.frame_bytes()];
-        if self.format.encoding == MediaEncoding::Mulaw && self.codec == ModelCodec::Pcmu {
+        if is_identity(self.format, self.codec) {
             return packet.build(self.codec, |out| {
                 out[..bytes.len()].copy_from_slice(bytes);
                 Ok(bytes.len())

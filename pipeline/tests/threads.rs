@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pipeline::{
-    Bell, CallConfig, CallPorts, Command, MediaFrame, ModelCodec, Packet, StartError, Workers, WorkersConfig,
-    call, cores, now,
+    Bell, CallConfig, CallPorts, Command, MediaFrame, ModelCodec, Monotonic, Nanos, Packet, StartError,
+    Workers, WorkersConfig, call, cores, now,
 };
 
 const CALLS: usize = 20;
@@ -151,6 +151,63 @@ fn twenty_calls_on_real_threads() {
     assert!(media.iter().all(|port| port.is_closed()));
     assert!(workers.load().iter().all(|worker| worker.calls == 0 && worker.panics == 0));
     workers.shutdown();
+}
+
+/// Media as fast as it is caught up with, a peer of the model's that runs the uplink when it hears its bell and now and then stops to, and codecs that call
+/// it back: each in a thread of its own.
+#[test]
+fn an_uplink_that_changes_hands_under_way_loses_nothing() {
+    const LENT: u64 = 1_000;
+    let workers =
+        Workers::start(WorkersConfig { priority: false, count: Some(1), ..WorkersConfig::default() })
+            .expect("the machine has a core");
+    let bell = Arc::new(Count::default());
+    let (ports, slot) = call(config(), Arc::new(Count::default()), bell.clone());
+    workers.add(slot).expect("there is room");
+    let CallPorts { mut media, mut model, control } = ports;
+    let caller = thread::spawn(move || {
+        for frame in 0..LENT {
+            // A whole backlog would be cut.
+            while control.stats().packets_out.get() + 4 < frame {
+                thread::sleep(Duration::from_micros(100));
+            }
+            let codec = if frame / 7 % 3 == 0 { ModelCodec::Pcma } else { ModelCodec::Pcmu };
+            let _ = control.send(Command::SetCodec(codec));
+            media.push(&MediaFrame::new(now(), frame * 160, &audio(0, frame)).unwrap()).unwrap();
+        }
+        (control, media)
+    });
+    let (mut heard, mut here, mut bells) = (0, 0, 0);
+    let mut next = Nanos::MAX;
+    let until = Instant::now() + Duration::from_secs(60);
+    while heard < LENT && Instant::now() < until {
+        let rung = bell.0.load(Ordering::Relaxed);
+        if rung == bells && now() < next {
+            thread::yield_now();
+            continue;
+        }
+        bells = rung;
+        if rung % 50 == 0 {
+            model.leave_uplink();
+            next = Nanos::MAX;
+        } else {
+            let progress = model.run_uplink(&Monotonic);
+            here += u64::from(progress.pushed);
+            next = progress.next;
+        }
+        while let Some(packet) = model.pop() {
+            assert_eq!(u64::from(packet.seq), heard % (1 << 16));
+            assert_eq!(u64::from(packet.timestamp), heard * 160, "in order");
+            if packet.codec == ModelCodec::Pcmu {
+                assert_eq!(packet.payload(), audio(0, heard));
+            }
+            heard += 1;
+        }
+    }
+    assert_eq!(heard, LENT, "something waits that nobody was told of");
+    let (control, _media) = caller.join().unwrap();
+    assert!(here > LENT / 20, "it was hardly ever lent: {here}");
+    assert!(here < control.stats().packets_out.get(), "the audio thread has done nothing");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use pipeline::{ModelCodec, ModelPort, Packet};
+use pipeline::{ModelCodec, ModelPort, Monotonic, Packet};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
@@ -183,6 +183,7 @@ pub async fn run(
         open: false,
         first_frame: false,
         stack_due: Instant::now(),
+        uplink_due: Instant::now() + IDLE,
         unsettled: true,
         received,
         events,
@@ -200,7 +201,7 @@ pub async fn run(
         }
         // Whatever woke us, what waits goes out: nobody rings again for what was there before the connection.
         leg.send_audio();
-        let due = leg.stack_due.into();
+        let due = leg.stack_due.min(leg.uplink_due).into();
         if due < timer.deadline() || timer.is_elapsed() {
             timer.as_mut().reset(due);
         }
@@ -230,7 +231,11 @@ pub async fn run(
     metrics::counter!("aria_model_stranger_datagrams_total").increment(leg.peer.strangers());
     // The call may be waiting for this; if its queue is full it reads the closed channel instead.
     let _ = leg.events.try_send(LegEvent::Lost);
-    leg.rings.map(|rings| rings.port)
+    leg.rings.map(|rings| {
+        let mut port = rings.port;
+        port.leave_uplink();
+        port
+    })
 }
 
 /// The socket was made where the session was asked for. From now on the runtime that moves the sound shall hear of it.
@@ -250,6 +255,8 @@ struct Running {
     first_frame: bool,
     /// When the stack wants to be told the time.
     stack_due: Instant,
+    /// When the uplink wants to be looked at without a ring of its bell.
+    uplink_due: Instant,
     /// The stack may have datagrams, events or another deadline: anything but sound went in. Each question to the stack walks through all
     /// its parts, so it is not asked after every packet.
     unsettled: bool,
@@ -295,9 +302,23 @@ impl Running {
         self.unsettled = true;
     }
 
-    /// Sends what is there. The audio thread keeps the pace of a burst.
+    /// Sends what is there; what needs no codec is taken from the caller here. The uplink keeps the pace of a burst.
     fn send_audio(&mut self) {
-        let Some(rings) = self.rings.as_mut().filter(|_| self.connected) else { return };
+        while self.connected
+            && let Some(rings) = &mut self.rings
+        {
+            let uplink = rings.port.run_uplink(&Monotonic);
+            self.send_packets();
+            if !uplink.blocked {
+                let now = pipeline::now();
+                self.uplink_due = Instant::now() + uplink.next.saturating_sub(now).min(IDLE);
+                break;
+            }
+        }
+    }
+
+    fn send_packets(&mut self) {
+        let Some(rings) = &mut self.rings else { return };
         if rings.port.is_empty() {
             return;
         }

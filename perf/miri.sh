@@ -10,4 +10,4 @@ if ! cargo miri --version >/dev/null 2>&1; then
     exit 3
 fi
 # Codecs are C, which Miri does not run; these are the parts that are ours and hold memory.
-cargo miri test -p pipeline --lib -- ring:: cells:: store:: stage:: stats:: load:: || exit 1
+cargo miri test -p pipeline --lib -- ring:: cells:: store:: stage:: stats:: load:: loan_tests:: || exit 1

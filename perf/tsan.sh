@@ -20,5 +20,5 @@ if ! "${run[@]}" --lib --test threads --no-run; then
     echo "The tests do not build with -Zsanitizer=thread on this toolchain, nothing was checked." >&2
     exit 3
 fi
-"${run[@]}" --lib -- ring:: call:: || exit 1
+"${run[@]}" --lib -- ring:: call:: loan_tests:: || exit 1
 "${run[@]}" --test threads || exit 1

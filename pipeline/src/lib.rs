@@ -46,6 +46,8 @@ mod guard;
 pub mod jitter;
 mod load;
 mod loan;
+#[cfg(test)]
+mod loan_tests;
 mod lpc;
 mod news;
 pub mod opus;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use pipeline::{Idle, Memory, Priority, WorkerLoad, Workers, WorkersConfig};
+use pipeline::{Memory, Priority, WorkerLoad, Workers, WorkersConfig};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use url::Url;
 
+use crate::awake::Awake;
 use crate::call::{Inbound, task};
 use crate::config::{LOOK_EVERY, Live, Secret, Settings, Sources, Watch, is_loopback};
 use crate::hosting::{Line, Registry, Switchboard, drain};
@@ -141,12 +142,10 @@ impl Bridge {
         listener: TcpListener,
         prometheus: Option<PrometheusHandle>,
     ) -> Result<Self, StartError> {
-        let workers = Workers::start(WorkersConfig {
-            cores: settings.audio.cores.clone(),
-            awake_from: settings.audio.awake_from_calls,
-            ..WorkersConfig::default()
-        })
-        .map_err(|e| StartError::Audio(e.to_string()))?;
+        let workers =
+            Workers::start(WorkersConfig { cores: settings.audio.cores.clone(), ..WorkersConfig::default() })
+                .map_err(|e| StartError::Audio(e.to_string()))?;
+        let awake = Awake::new(settings.audio.awake_from_calls.saturating_mul(workers.load().len()));
         let network = Network::start(workers.load().into_iter().map(|load| load.core));
         let network = Arc::new(network.map_err(StartError::Network)?);
         let key = settings.openai.api_key.clone().unwrap_or_else(|| Secret::new(SIMULATED_KEY));
@@ -167,6 +166,7 @@ impl Bridge {
             standby: Standby::new(model.clone(), Arc::clone(&network)),
             model,
             network,
+            awake,
             workers: Arc::new(workers),
             twilio: twilio::rest::Client::new(&settings.twilio),
             tools: tools::Runner::new(&settings).map_err(StartError::Client)?,
@@ -212,18 +212,10 @@ impl Bridge {
                 Memory::Denied(_) => "memory not locked (refused by the system)",
                 Memory::Unsupported => "memory not locked (no way known on this system)",
             };
-            let idle = match load.idle {
-                Idle::Sleep => "idle cores sleep".to_owned(),
-                Idle::Poll { from } => format!("idle cores stay awake from {from} calls on"),
-                Idle::Denied(_) => {
-                    "idle cores sleep (nothing else allowed: open /dev/cpu_dma_latency to this user)"
-                        .to_owned()
-                }
-                Idle::Unsupported => "idle cores sleep (no /dev/cpu_dma_latency here)".to_owned(),
-            };
-            format!("{core}, {priority}, {memory}, {idle}, up to {} calls", load.capacity)
+            format!("{core}, {priority}, {memory}, up to {} calls", load.capacity)
         };
-        self.deps.workers.load().into_iter().map(place).collect::<Vec<_>>().join("; ")
+        let places = self.deps.workers.load().into_iter().map(place).collect::<Vec<_>>().join("; ");
+        format!("{places}; {}", self.deps.awake.idle())
     }
 
     /// Puts the configuration in force for new calls whenever it is `asked` for or the file has changed. A wrong one is told and changes

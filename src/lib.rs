@@ -5,6 +5,7 @@
 //! events: [`call::session`] is a pure state machine, [`call::task`] joins it with the sockets.
 
 pub mod address;
+pub mod awake;
 pub mod bell;
 pub mod bridge;
 pub mod call;

@@ -33,7 +33,6 @@
 //! repository's `tests/no_alloc.rs` runs minutes of impaired audio under an allocator that counts.
 
 mod atomic;
-mod awake;
 mod call;
 mod cells;
 pub mod conceal;
@@ -71,7 +70,6 @@ mod wish;
 mod worker;
 mod workers;
 
-pub use awake::{Idle, idle};
 pub use call::{CallConfig, CallSlot, Command, call};
 pub use downlink::Downlink;
 pub use frame::{

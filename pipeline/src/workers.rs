@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use crossbeam::sync::Parker;
 
-use crate::awake::{Awake, Idle};
 use crate::call::CallSlot;
 use crate::rt::{self, Memory, Priority};
 use crate::stats::AgeHistogram;
@@ -34,10 +33,6 @@ pub struct WorkersConfig {
     /// audio thread and of the sockets' tasks that wake it; longer adds up to as much delay each way. With few calls it is less (4 µs for
     /// each). Default: 0.5 ms; zero: no pace.
     pub pace: Duration,
-    /// From so many calls a thread on, cores are kept from sleeping, where that is allowed; never with 0. Each call wakes its core some 200
-    /// times a second, so by then they would sleep for a millisecond at a time and pay for it with every frame. Fewer calls before that
-    /// spend the power of cores that poll on less sound. Default: 4.
-    pub awake_from: usize,
     /// Calls that one thread takes.
     pub calls_per_worker: usize,
 }
@@ -51,7 +46,6 @@ impl Default for WorkersConfig {
             lock_memory: true,
             spin: Duration::ZERO,
             pace: Duration::from_micros(500),
-            awake_from: 4,
             calls_per_worker: 256,
         }
     }
@@ -96,8 +90,6 @@ pub struct WorkerLoad {
     pub priority: Priority,
     /// What came of locking the process' memory.
     pub memory: Memory,
-    /// What idle cores do.
-    pub idle: Idle,
     /// Calls on it.
     pub calls: usize,
     /// Calls it takes.
@@ -121,7 +113,6 @@ pub struct Workers {
     workers: Vec<Handle>,
     calls_per_worker: usize,
     memory: Memory,
-    awake: Awake,
 }
 
 struct Handle {
@@ -156,7 +147,6 @@ impl Workers {
             workers: Vec::with_capacity(count),
             calls_per_worker: config.calls_per_worker,
             memory: if config.lock_memory { rt::lock_memory() } else { Memory::Pageable },
-            awake: Awake::new(config.awake_from.saturating_mul(count)),
         };
         for (number, core) in cores.iter().cycle().take(count).enumerate() {
             let parker = Parker::new();
@@ -189,16 +179,16 @@ impl Workers {
     pub fn add(&self, slot: CallSlot) -> Result<(), CallSlot> {
         self.reap();
         let least = self.workers.iter().min_by_key(|worker| worker.link.calls.load(Ordering::Relaxed));
-        self.put(least, slot)
+        Self::put(least, slot)
     }
 
     /// Gives a call to this worker, counted from 0, whose core its sockets are served on; gives it back if that is full.
     pub fn add_to(&self, worker: usize, slot: CallSlot) -> Result<(), CallSlot> {
         self.reap();
-        self.put(self.workers.get(worker), slot)
+        Self::put(self.workers.get(worker), slot)
     }
 
-    fn put(&self, worker: Option<&Handle>, slot: CallSlot) -> Result<(), CallSlot> {
+    fn put(worker: Option<&Handle>, slot: CallSlot) -> Result<(), CallSlot> {
         let Some(worker) = worker else { return Err(slot) };
         let Some(index) = worker.free().pop() else { return Err(slot) };
         worker.link.calls.fetch_add(1, Ordering::Relaxed);
@@ -210,13 +200,7 @@ impl Workers {
             return Err(CallSlot(slot));
         }
         worker.link.wake();
-        self.awake.update(|| self.calls());
         Ok(())
-    }
-
-    /// Calls on all workers.
-    fn calls(&self) -> usize {
-        self.workers.iter().map(|worker| worker.link.calls.load(Ordering::Relaxed)).sum()
     }
 
     /// Frees calls that have stopped, here rather than on their threads; gives how many. [`add`](Self::add) does it
@@ -231,9 +215,6 @@ impl Workers {
                 freed += 1;
             }
         }
-        if freed > 0 {
-            self.awake.update(|| self.calls());
-        }
         freed
     }
 
@@ -247,7 +228,6 @@ impl Workers {
                 calls: worker.link.calls.load(Ordering::Relaxed),
                 capacity: self.calls_per_worker,
                 memory: self.memory,
-                idle: self.awake.idle(),
                 busy: worker.link.load.busy(),
                 steps: worker.link.load.steps(),
                 utilisation: worker.link.load.utilisation(thread::now()),

@@ -22,6 +22,7 @@ use super::{
     AttachError, Attached, CallEnd, CallHandle, Delays, Inbound, Listening, MediaClosed, MediaCommand,
     MediaEvent, Played, Snapshot, Sound, mask,
 };
+use crate::awake::Awake;
 use crate::bell::TaskBell;
 use crate::config::{Agent, Live, Settings};
 use crate::network::{Network, Seat};
@@ -58,6 +59,8 @@ pub struct Deps {
     pub workers: Arc<Workers>,
     /// The network threads beside them.
     pub network: Arc<Network>,
+    /// Keeps cores from sleeping while there are calls enough.
+    pub awake: Awake,
     /// Twilio over HTTP; `None` without an account.
     pub twilio: Option<rest::Client>,
     /// Runs the model's tools.
@@ -109,11 +112,13 @@ pub fn spawn(inbound: Inbound, deps: &Arc<Deps>) -> CallHandle {
     let running = runtime.spawn(Box::new(call).run(requests));
     // A defect in one call must leave a reason behind and no other call may notice.
     let guarded = handle.clone();
+    let counted = deps.awake.call();
     runtime.spawn(async move {
         if running.await.is_err() {
             guarded.finish(CallEnd::Internal);
         }
         guarded.0.released.send_replace(true);
+        drop(counted);
     });
     handle
 }

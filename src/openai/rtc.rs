@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use pipeline::{ModelCodec, ModelPort, Monotonic, Packet};
+use pipeline::{ModelCodec, ModelPort, Monotonic, Nanos, Packet};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
@@ -183,7 +183,7 @@ pub async fn run(
         open: false,
         first_frame: false,
         stack_due: Instant::now(),
-        uplink_due: Instant::now() + IDLE,
+        uplink_due: None,
         unsettled: true,
         received,
         events,
@@ -201,7 +201,7 @@ pub async fn run(
         }
         // Whatever woke us, what waits goes out: nobody rings again for what was there before the connection.
         leg.send_audio();
-        let due = leg.stack_due.min(leg.uplink_due).into();
+        let due = leg.uplink_due.map_or(leg.stack_due, |due| due.min(leg.stack_due)).into();
         if due < timer.deadline() || timer.is_elapsed() {
             timer.as_mut().reset(due);
         }
@@ -256,7 +256,7 @@ struct Running {
     /// When the stack wants to be told the time.
     stack_due: Instant,
     /// When the uplink wants to be looked at without a ring of its bell.
-    uplink_due: Instant,
+    uplink_due: Option<Instant>,
     /// The stack may have datagrams, events or another deadline: anything but sound went in. Each question to the stack walks through all
     /// its parts, so it is not asked after every packet.
     unsettled: bool,
@@ -310,8 +310,8 @@ impl Running {
             let uplink = rings.port.run_uplink(&Monotonic);
             self.send_packets();
             if !uplink.blocked {
-                let now = pipeline::now();
-                self.uplink_due = Instant::now() + uplink.next.saturating_sub(now).min(IDLE);
+                let left = uplink.next.saturating_sub(pipeline::now());
+                self.uplink_due = (uplink.next < Nanos::MAX).then(|| Instant::now() + left);
                 break;
             }
         }

@@ -161,7 +161,7 @@ fn line(text: &mut String, name: &str, labels: &str, value: impl Display) {
 
 #[cfg(test)]
 mod tests {
-    use pipeline::{Idle, Memory, Priority};
+    use pipeline::{Memory, Priority};
 
     use super::*;
 
@@ -171,7 +171,6 @@ mod tests {
             core: Some(1),
             priority: Priority::Normal,
             memory: Memory::Pageable,
-            idle: Idle::Sleep,
             calls: 3,
             capacity: 256,
             busy: Duration::from_millis(1_500),

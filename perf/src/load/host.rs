@@ -1,7 +1,8 @@
 //! What the operating system tells of processes and of the machine (`proc(5)`; elsewhere than on Linux nothing is told).
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 
 use crate::report::Machine;
 
@@ -73,6 +74,14 @@ impl Cpu {
     pub(crate) fn idle_since(self, before: Self) -> f64 {
         100.0 * (self.idle - before.idle) / (self.all - before.all).max(1.0 / TICKS)
     }
+}
+
+/// Whether idle cores are kept from sleeping, by whomever: all who ask are heard through one device (kernel documentation
+/// `power/pm_qos_interface`). `None` where it may not be read.
+pub(crate) fn cores_awake() -> Option<bool> {
+    let mut limit_us = [0; 4];
+    File::open("/dev/cpu_dma_latency").ok()?.read_exact(&mut limit_us).ok()?;
+    Some(i32::from_ne_bytes(limit_us) == 0)
 }
 
 /// User and kernel time in a `stat` line, s. The name in brackets may hold anything.

@@ -219,6 +219,7 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
         target_us.extend(tell_targets(&bridge, &callers).await);
     }
     let after = Moments::now(&bridge);
+    let cores_awake = host::cores_awake();
     reports.extend(std::iter::from_fn(|| running.try_join_next()).flatten());
     let early = reports.len();
     tally.end();
@@ -262,6 +263,7 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
             model_lateness: (&*lock(&tally.model_lateness)).into(),
             cpu_percent: after.own_cpu_since(&before),
             machine_idle_percent: after.cpu.idle_since(before.cpu),
+            cores_awake,
         },
         timeline,
     })

@@ -227,6 +227,20 @@ pub struct Generator {
     pub cpu_percent: f64,
     /// Percent of the whole machine that was idle.
     pub machine_idle_percent: f64,
+    /// Whether idle cores were kept from sleeping (the bridge asks for it where it may), which takes off CPU and delay. `None`: not known.
+    #[serde(default)]
+    pub cores_awake: Option<bool>,
+}
+
+impl Generator {
+    /// What idle cores did, as the end of a line; nothing if that is not known.
+    pub(crate) fn sleep(&self) -> &'static str {
+        match self.cores_awake {
+            Some(true) => ", cores awake",
+            Some(false) => ", cores sleep",
+            None => "",
+        }
+    }
 }
 
 /// One second of the measured time.

@@ -31,7 +31,12 @@ impl fmt::Display for Report {
         quantiles(f, "phones", &generator.phone_lateness)?;
         quantiles(f, "model", &generator.model_lateness)?;
         let (cpu, idle) = (figure(generator.cpu_percent), figure(generator.machine_idle_percent));
-        write!(f, "  {:<NAME$}{cpu} % of a core; machine {idle} % idle", "CPU of the suite")
+        write!(
+            f,
+            "  {:<NAME$}{cpu} % of a core; machine {idle} % idle{}",
+            "CPU of the suite",
+            generator.sleep()
+        )
     }
 }
 

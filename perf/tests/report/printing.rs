@@ -29,7 +29,7 @@ fn a_summary_tells_what_matters_in_a_hundred_columns() {
         "118 interruptions, 118 cleared, 1 stale frame after it",
         "0.61 % of a core",
         "318 kB (51.3 MB resident in all)",
-        "machine 34.0 % idle",
+        "machine 34.0 % idle, cores awake",
     ] {
         assert!(text.contains(part), "{part}");
     }

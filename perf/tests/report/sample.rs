@@ -108,6 +108,7 @@ fn make() -> Report {
         model_lateness: quantiles(0.22, 60_000),
         cpu_percent: 71.0,
         machine_idle_percent: 34.0,
+        cores_awake: Some(true),
     };
     let mut down = direction(dice, 0.26, (6.5, Some(2.4)));
     (down.heard, down.concealed) = (59_996, 4);

@@ -3,8 +3,8 @@
 use std::net::UdpSocket;
 use std::path::Path;
 
+use aria_bridge::awake::{Awake, Idle};
 use aria_bridge::config::{E164, Settings};
-use pipeline::Idle;
 
 use super::finding::Findings;
 
@@ -85,7 +85,7 @@ pub fn limits(settings: &Settings, findings: &mut Findings) {
         }
         _ => findings.good("locked memory", "no limit"),
     }
-    match pipeline::idle(settings.audio.awake_from_calls) {
+    match Awake::new(settings.audio.awake_from_calls).idle() {
         Idle::Poll { .. } => findings.good("idle cores", "can be kept awake"),
         Idle::Sleep => findings.good("idle cores", "sleep (audio.awake_from_calls = 0)"),
         Idle::Denied(_) | Idle::Unsupported => {

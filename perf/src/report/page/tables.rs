@@ -118,9 +118,10 @@ pub(super) fn generator(generator: &Generator) -> String {
     table.row("phones", quantiles(&generator.phone_lateness));
     table.row("model", quantiles(&generator.model_lateness));
     format!(
-        "<p class=\"note\">No figure of the bridge is better than this. The suite used {} % of a core; {} % of the machine was idle.</p>\n{}",
+        "<p class=\"note\">No figure of the bridge is better than this. The suite used {} % of a core; {} % of the machine was idle{}.</p>\n{}",
         figure(generator.cpu_percent),
         figure(generator.machine_idle_percent),
+        generator.sleep(),
         table.html()
     )
 }

@@ -4,13 +4,12 @@
 //! machine, out of the hypervisor's hands. Linux lets a process say how long waking may take: as long as a file stays open that 0 µs were
 //! written to, idle cores poll instead (PM QoS, kernel documentation `power/pm_qos_interface`). It ends with the process, however that ends.
 //! What it costs is power, so it is not asked for while few calls leave the cores time to sleep.
-// Files are opened where calls come and go, never on an audio thread.
-#![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Linux's device for it.
 const DEVICE: &str = "/dev/cpu_dma_latency";
@@ -33,57 +32,99 @@ pub enum Idle {
     Unsupported,
 }
 
-/// What idle cores will do if they are to stay awake from so many calls on; never with 0.
-pub fn idle(from: usize) -> Idle {
-    Awake::new(from).idle()
+impl fmt::Display for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sleep => f.write_str("idle cores sleep"),
+            Self::Poll { from } => write!(f, "idle cores stay awake from {from} calls on"),
+            Self::Denied(_) => {
+                write!(f, "idle cores sleep (nothing else allowed: open {DEVICE} to this user)")
+            }
+            Self::Unsupported => write!(f, "idle cores sleep (there is no {DEVICE})"),
+        }
+    }
 }
 
-/// The wish that cores stay awake, and whether it is in force.
-pub(crate) struct Awake {
+/// The wish that cores stay awake.
+pub struct Awake(Arc<Wish>);
+
+struct Wish {
     device: PathBuf,
     idle: Idle,
-    held: Mutex<Option<File>>,
+    now: Mutex<Now>,
+}
+
+#[derive(Default)]
+struct Now {
+    calls: usize,
+    /// Open while the wish is in force.
+    held: Option<File>,
 }
 
 impl Awake {
     /// Whether it may be had is found out at once. It will be in force from so many calls on; never with 0.
-    pub(crate) fn new(from: usize) -> Self {
-        Self::at(PathBuf::from(DEVICE), from)
+    pub fn new(from: usize) -> Self {
+        Self::at(Path::new(DEVICE), from)
     }
 
-    fn at(device: PathBuf, from: usize) -> Self {
-        let idle = match (from, open(&device)) {
+    fn at(device: &Path, from: usize) -> Self {
+        let idle = match (from, open(device)) {
             (0, _) => Idle::Sleep,
             (_, Ok(_)) => Idle::Poll { from },
             (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => Idle::Unsupported,
             (_, Err(error)) => Idle::Denied(error.raw_os_error().unwrap_or(0)),
         };
-        Self { device, idle, held: Mutex::new(None) }
+        Self(Arc::new(Wish { device: device.to_owned(), idle, now: Mutex::default() }))
     }
 
     /// What idle cores do.
-    pub(crate) fn idle(&self) -> Idle {
-        self.idle
+    pub fn idle(&self) -> Idle {
+        self.0.idle
     }
 
-    /// The number of calls has changed. They are counted here, where the last to change it counts last.
-    pub(crate) fn update(&self, calls: impl FnOnce() -> usize) {
-        let Idle::Poll { from } = self.idle else { return };
-        // A file is whole whatever happened to the thread that held it.
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if calls() < from {
-            *held = None;
-        } else if held.is_none() {
-            // It could be had at the start. If it cannot now, cores sleep as they would without it, and the next call asks again.
-            *held = open(&self.device)
-                .and_then(|mut file| file.write_all(&WAKE_US.to_ne_bytes()).map(|()| file))
-                .ok();
-        }
+    /// A call has begun. It is over when what this gives is dropped.
+    pub fn call(&self) -> Counted {
+        self.0.count(|calls| calls + 1);
+        Counted(Arc::clone(&self.0))
     }
 }
 
-fn open(device: &PathBuf) -> io::Result<File> {
+/// A call among those that keep the cores awake.
+pub struct Counted(Arc<Wish>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.count(|calls| calls - 1);
+    }
+}
+
+impl Wish {
+    fn count(&self, change: impl FnOnce(usize) -> usize) {
+        let mut now = self.now();
+        now.calls = change(now.calls);
+        let Idle::Poll { from } = self.idle else { return };
+        if now.calls < from {
+            now.held = None;
+        } else if now.held.is_none() {
+            // It could be had at the start. If it cannot now, cores sleep as they would without it, and the next call asks again.
+            now.held = ask(&self.device).ok();
+        }
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        // A number and a file are whole whatever happened to the thread that held them.
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn open(device: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).open(device)
+}
+
+fn ask(device: &Path) -> io::Result<File> {
+    let mut file = open(device)?;
+    file.write_all(&WAKE_US.to_ne_bytes())?;
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -104,19 +145,17 @@ mod tests {
         let device = std::env::temp_dir().join(format!("aria-awake-{}", std::process::id()));
         std::fs::write(&device, "").unwrap();
         let asked = || std::fs::read(&device).unwrap();
-        let awake = Awake::at(device.clone(), 3);
+        let awake = Awake::at(&device, 3);
+        let held = || awake.0.now().held.is_some();
         assert_eq!(awake.idle(), Idle::Poll { from: 3 });
-        awake.update(|| 2);
-        assert_eq!((asked(), awake.held.lock().unwrap().is_some()), (vec![], false), "too few calls");
-        awake.update(|| 3);
-        awake.update(|| 4);
-        assert_eq!(
-            (asked(), awake.held.lock().unwrap().is_some()),
-            (vec![0; 4], true),
-            "asked for once, and held"
-        );
-        awake.update(|| 2);
-        assert!(awake.held.lock().unwrap().is_none());
+        let mut calls = vec![awake.call(), awake.call()];
+        assert_eq!((asked(), held()), (vec![], false), "too few calls");
+        calls.extend([awake.call(), awake.call()]);
+        assert_eq!((asked(), held()), (vec![0; 4], true), "asked for once");
+        calls.truncate(3);
+        assert!(held());
+        calls.clear();
+        assert!(!held());
         std::fs::remove_file(&device).unwrap();
     }
 
@@ -128,9 +167,9 @@ mod tests {
             Some(before) => {
                 assert_eq!(awake.idle(), Idle::Poll { from: 1 });
                 assert!(before > WAKE_US, "somebody else on this machine keeps the cores awake: {before} µs");
-                awake.update(|| 1);
+                let call = awake.call();
                 assert_eq!(allowed(), Some(WAKE_US));
-                awake.update(|| 0);
+                drop(call);
                 assert_eq!(allowed(), Some(before));
             }
             // Not ours to ask for, and that is told.
@@ -141,9 +180,9 @@ mod tests {
     #[test]
     fn what_is_not_asked_for_is_not_taken() {
         let awake = Awake::new(0);
-        awake.update(|| 1000);
+        let _calls: Vec<_> = (0..1000).map(|_| awake.call()).collect();
         assert_eq!(awake.idle(), Idle::Sleep);
-        assert!(awake.held.lock().unwrap().is_none());
-        assert_eq!(Awake::at(PathBuf::from("/nowhere/at/all"), 1).idle(), Idle::Unsupported);
+        assert!(awake.0.now().held.is_none());
+        assert_eq!(Awake::at(Path::new("/nowhere/at/all"), 1).idle(), Idle::Unsupported);
     }
 }

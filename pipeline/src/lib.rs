@@ -13,7 +13,8 @@
 //!  └─────────────────────────┘      └────────────────▲─────────────────┘      └─────────────────────┘
 //!                                     Control::send ─┘ open, flush, set codec, stop
 //! ```
-//! What needs no codec (mu-law to mu-law) does not wake the audio thread: `Uplink` and its two rings are lent to the `ModelPort` ([`ModelPort::run_uplink`]).
+//! What needs no codec (mu-law to mu-law) does not wake the audio thread: `Uplink` and its two rings are lent to the `ModelPort`
+//! ([`ModelPort::run_uplink`]).
 //!
 //! All three are tied to one core, so that each hands on to the next by a switch of threads and never has to wake another core.
 //! Each ring has one writer and one reader ([`ring`]). A push marks its call and wakes the thread; what the thread

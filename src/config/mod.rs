@@ -157,7 +157,8 @@ impl Default for Limits {
 pub struct AudioSettings {
     /// Cores that serve calls, each by an audio thread and a network thread. `None`: all.
     pub cores: Option<Vec<usize>>,
-    /// Calls a core from which on cores are kept from sleeping; 0: never.
+    /// Calls a core from which on cores are kept from sleeping; 0: never. A call wakes its core some 200 times a second, so with four a core
+    /// sleeps for a millisecond at a time. Fewer would spend the power of cores that poll on less sound; more would leave few calls dear.
     pub awake_from_calls: usize,
     /// libopus complexity, 0 to 10.
     pub opus_complexity: u8,

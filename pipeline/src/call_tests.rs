@@ -44,7 +44,8 @@ impl Rig {
     }
 
     fn add(&mut self, media: Arc<dyn Bell>) -> CallPorts {
-        let jitter = JitterConfig { start_delay: Duration::from_millis(1), ..JitterConfig::default() };
+        let start_delay = Duration::from_millis(1);
+        let jitter = JitterConfig { start_delay, at_once: Duration::ZERO, ..JitterConfig::default() };
         let config = CallConfig { codec: ModelCodec::Pcmu, jitter, ..CallConfig::default() };
         let (ports, slot) = call(config, media, Arc::clone(&self.model_bell) as Arc<dyn Bell>);
         assert!(self.worker.add(slot).is_ok());

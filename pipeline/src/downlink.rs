@@ -446,7 +446,7 @@ impl Downlink {
         stats.dropped_full.add(counts.dropped);
         stats.grown_ns.add(counts.grown_ns);
         stats.shrunk_ns.add(counts.shrunk_ns);
-        stats.set_target(self.jitter.target());
+        stats.set_target(self.jitter.target(), self.jitter.wait());
     }
 
     fn frame_samples(&self) -> usize {

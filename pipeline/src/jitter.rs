@@ -1,5 +1,4 @@
 //! The jitter buffer: puts packets back in order and says when each shall be played, and what if it is not there.
-//!
 //! Pure: packets and the time go in ([`JitterBuffer::handle_packet`]), what to play comes out
 //! ([`JitterBuffer::poll`]). It decodes nothing and knows no samples, so it serves every codec alike, even mixed.
 //!
@@ -7,7 +6,8 @@
 //! where the target is what [`DelayEstimator`] says. A packet missing then is held on for as long as that says, because
 //! a hole of 2 ms is less than a packet thrown away. If the target grows, the next packet waits. If it shrinks, or one was late, what
 //! follows may go out before it will be heard, but is heard no sooner, for the far end plays first in, first out. So the caller is told
-//! by how much that is too late ([`JitterBuffer::excess`]), takes sound out, and says how much ([`JitterBuffer::handle_cut`]).
+//! by how much that is too late ([`JitterBuffer::excess`]), takes sound out, and says how much ([`JitterBuffer::handle_cut`]). Where the target
+//! is short, all of it is waited at the far end ([`JitterConfig::at_once`]).
 //!
 //! Three things look alike when nothing is there at the due time, and only the next packet tells them apart:
 //! - *loss*: its sequence number skips. The hole is concealed, or recovered from the successor (Opus FEC);
@@ -21,25 +21,19 @@ use crate::conceal::{MAX_BLIND, MAX_CONCEALED};
 use crate::delay::DelayEstimator;
 use crate::frame::{ModelCodec, Packet};
 use crate::opus;
-use crate::playout::Play;
-pub use crate::playout::{Arrival, JitterConfig, JitterCounts, Playout};
+pub use crate::playout::{Arrival, IDLE_AFTER, JitterConfig, JitterCounts, Playout};
+use crate::playout::{MOST_EARLY, Play};
 pub use crate::store::CAPACITY;
 use crate::store::Store;
 use crate::timeline::{Head, REMEMBERED, length_of};
 use crate::units::{Nanos, SeqNo, Ticks};
 
-/// With nothing to play for so long after the due time, the sender has stopped rather than lost packets. Longer takes
-/// pauses for stalls and learns a delay from them; shorter takes stalls for pauses.
-pub const IDLE_AFTER: Duration = Duration::from_millis(120);
 /// A sequence number further off is another stream's, or this one's after a restart of the sender (RFC 3550, A.1).
 const MAX_MISORDER: i64 = 500;
 /// A transit this far from the path's is a jump of the timestamp, not a delay.
 const MAX_STEP: Duration = Duration::from_secs(1);
 /// Distance from the target that is left alone: correcting less would only be noise.
 const SLACK: Duration = Duration::from_micros(100);
-/// So much before it will be heard a packet goes out at most. Less keeps back what would cover what is late on the way to the caller;
-/// more is sound that can no longer be left out.
-const MOST_EARLY: Duration = Duration::from_millis(10);
 /// Within a voice the delay grows by so much at least: each time is a hole. More has packets come late meanwhile.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
@@ -64,13 +58,13 @@ impl JitterBuffer {
     pub fn new(config: JitterConfig) -> Self {
         Self {
             delay: DelayEstimator::new(config.start_delay, config.max_delay),
+            play: Play::new(config.at_once),
             config,
             store: Store::new(),
             head: None,
             settling: false,
             probation: None,
             fec_seen: false,
-            play: Play::new(),
             counts: JitterCounts::default(),
         }
     }
@@ -141,7 +135,8 @@ impl JitterBuffer {
     pub fn is_hungry(&self) -> bool {
         // For less than a millisecond nobody is woken twice.
         let early = self.excess().duration() >= LEAST_WAIT;
-        self.is_empty() && (self.play.waiting || self.play.held.is_some() || early)
+        let soon = |due| early || self.play.ahead(due, self.target()) > Duration::ZERO;
+        self.is_empty() && (self.play.waiting || self.play.held.is_some() || self.play.due.is_some_and(soon))
     }
 
     /// What to play, if its time has come. To be called until it gives `None`.
@@ -225,12 +220,12 @@ impl JitterBuffer {
         }
     }
 
-    /// By how much the next packet goes out before it will be heard: what followed a late one may as well wait at the far end.
+    /// By how much the next packet goes out before it will be heard, as it may as well wait at the far end.
     fn early(&self, due: Nanos) -> Duration {
         let next = self.store.first(self.play.seq).map(|index| self.store.at(index));
         let goes_on = next.is_some_and(|next| next.seq == self.play.seq && next.pos == self.play.pos);
-        let excess = self.lag(due, self.play.pos) - self.wanted_lag();
-        if goes_on { MOST_EARLY.min(Duration::from_nanos(excess.max(0) as u64)) } else { Duration::ZERO }
+        let late = Duration::from_nanos((self.lag(due, self.play.pos) - self.wanted_lag()).max(0) as u64);
+        if goes_on { MOST_EARLY.min(late + self.play.ahead(due, self.target())) } else { Duration::ZERO }
     }
 
     /// How much later than need be the packet after the one just played will be heard: what may be taken out.
@@ -280,6 +275,11 @@ impl JitterBuffer {
             return (target + self.play.length.duration()).min(self.config.max_delay);
         }
         target
+    }
+
+    /// Of that, what a packet waits here; the rest it waits at the far end.
+    pub fn wait(&self) -> Duration {
+        if self.target() <= self.config.at_once { Duration::ZERO } else { self.target() }
     }
 
     /// Packets held.

@@ -23,7 +23,8 @@ use Heard::{Conceal, Fec, Pause, Silence};
 
 impl Rig {
     fn new() -> Self {
-        Self::with(JitterConfig { start_delay: Duration::from_millis(1), ..JitterConfig::default() })
+        let start_delay = Duration::from_millis(1);
+        Self::with(JitterConfig { start_delay, at_once: Duration::ZERO, ..JitterConfig::default() })
     }
 
     fn with(config: JitterConfig) -> Self {
@@ -80,6 +81,43 @@ impl Rig {
 #[test]
 fn packets_in_order_leave_a_millisecond_after_they_came() {
     Rig::settled(40);
+}
+
+#[test]
+fn on_a_calm_path_packets_leave_as_they_come_but_those_after_a_hole() {
+    let mut rig =
+        Rig::with(JitterConfig { start_delay: Duration::from_millis(1), ..JitterConfig::default() });
+    rig.arrive(0, 0);
+    assert!(!rig.buffer.is_hungry());
+    assert_eq!(rig.play(0), [], "the far end has nothing yet");
+    assert_eq!(rig.play(1), [Heard::Packet(0, 1)]);
+    for seq in 1..40 {
+        assert!(rig.buffer.is_hungry(), "it wants to be told");
+        let at = u64::from(seq) * 20;
+        rig.arrive(seq, at);
+        assert_eq!(rig.play(at), [Heard::Packet(seq, at)]);
+    }
+    assert!(rig.buffer.wait().is_zero() && !rig.buffer.target().is_zero());
+    // 40 is lost. Nothing is made up before its time, and what follows waits for its own.
+    assert_eq!(rig.play(800), []);
+    assert_eq!(rig.play(810), [Conceal(20, 807)]);
+    rig.arrive(41, 820);
+    assert_eq!(rig.play(820), []);
+    assert_eq!(rig.play(821), [Heard::Packet(41, 821)]);
+    rig.arrive(42, 840);
+    assert_eq!(rig.play(840), [Heard::Packet(42, 840)]);
+}
+
+#[test]
+fn with_a_longer_delay_a_packet_waits_here() {
+    let mut rig =
+        Rig::with(JitterConfig { start_delay: Duration::from_millis(40), ..JitterConfig::default() });
+    rig.arrive(0, 0);
+    assert_eq!(rig.play(40), [Heard::Packet(0, 40)]);
+    rig.arrive(1, 20);
+    assert!(!rig.buffer.is_hungry());
+    assert_eq!(rig.play(60), [Heard::Packet(1, 60)]);
+    assert_eq!(rig.buffer.wait(), rig.buffer.target());
 }
 
 #[test]

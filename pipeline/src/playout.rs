@@ -5,6 +5,13 @@ use std::time::Duration;
 use crate::frame::{FRAME_MS, Packet};
 use crate::units::{Nanos, Ticks};
 
+/// With nothing to play for so long after the due time, the sender has stopped rather than lost packets. Longer takes
+/// pauses for stalls and learns a delay from them; shorter takes stalls for pauses.
+pub const IDLE_AFTER: Duration = Duration::from_millis(120);
+/// So much before it will be heard a packet goes out at most. Less keeps back what would cover what is late on the way to the caller;
+/// more is sound that can no longer be left out.
+pub(crate) const MOST_EARLY: Duration = Duration::from_millis(10);
+
 /// How the buffer behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct JitterConfig {
@@ -12,6 +19,9 @@ pub struct JitterConfig {
     pub start_delay: Duration,
     /// Delay never exceeded: beyond it, audio is dropped. A conversation falters from about 400 ms one way.
     pub max_delay: Duration,
+    /// Where the delay aimed at is no longer than this, a packet that follows the last one without a hole goes out as it comes: it waits at the
+    /// far end as well as here, where a timer would have to wake for it.
+    pub at_once: Duration,
     /// When losses are frequent and the stream carries in-band FEC, wait for one packet more, to recover them.
     pub wait_for_fec: bool,
 }
@@ -21,6 +31,7 @@ impl Default for JitterConfig {
         Self {
             start_delay: Duration::from_millis(10),
             max_delay: Duration::from_millis(300),
+            at_once: Duration::from_millis(2),
             wait_for_fec: true,
         }
     }
@@ -93,6 +104,8 @@ impl JitterCounts {
 
 /// Where playout is.
 pub(crate) struct Play {
+    /// See [`JitterConfig::at_once`].
+    at_once: Duration,
     /// When `pos` is to be heard; `None` before the first packet and after a flush.
     pub(crate) due: Option<Nanos>,
     /// How much earlier than that its packet is wanted, because what is decoded before it makes no whole frame.
@@ -116,8 +129,9 @@ pub(crate) struct Play {
 }
 
 impl Play {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(at_once: Duration) -> Self {
         Self {
+            at_once,
             due: None,
             lead: Ticks(0),
             begun: Nanos(0),
@@ -135,6 +149,13 @@ impl Play {
     /// The moment in playout's time, which is [`lead`](Self::lead) ahead.
     pub(crate) fn clock(&self, now: Nanos) -> Nanos {
         now + self.lead.duration()
+    }
+
+    /// By how much what is due then may go out before it will be heard, with so much delay aimed at: not at all unless it follows the last
+    /// packet without a hole. Else the far end may have nothing left, would play it at once, and then lack what is late.
+    pub(crate) fn ahead(&self, due: Nanos, target: Duration) -> Duration {
+        let goes_on = due == self.begun + self.length.duration();
+        if goes_on && target <= self.at_once { self.at_once } else { Duration::ZERO }
     }
 
     /// So much was played, of whatever.

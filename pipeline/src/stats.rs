@@ -188,6 +188,7 @@ pub struct CallStats {
     /// Nanoseconds of delay that the jitter buffer took back.
     pub shrunk_ns: Counter,
     target_us: AtomicU64,
+    wait_us: AtomicU64,
     /// From a media frame's birth to its packet leaving the audio thread.
     pub uplink_age: AgeHistogram,
     /// From the moment a frame was due to it leaving the audio thread.
@@ -202,8 +203,14 @@ impl CallStats {
         Duration::from_micros(self.target_us.load(Relaxed))
     }
 
-    pub(crate) fn set_target(&self, target: Duration) {
+    /// Of that, what it waits itself; the rest is spent at the far end.
+    pub fn wait(&self) -> Duration {
+        Duration::from_micros(self.wait_us.load(Relaxed))
+    }
+
+    pub(crate) fn set_target(&self, target: Duration, wait: Duration) {
         self.target_us.store(target.as_micros() as u64, Relaxed);
+        self.wait_us.store(wait.as_micros() as u64, Relaxed);
     }
 }
 

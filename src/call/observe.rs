@@ -211,8 +211,10 @@ impl Delays {
 /// What the audio road counted in one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Sound {
-    /// What the jitter buffer waits beyond the fastest path, microseconds.
+    /// By how much later than by the fastest path the jitter buffer wants sound to be heard, microseconds.
     pub jitter_target_us: u64,
+    /// Of that, what it waits itself; the rest is spent at the far end, microseconds.
+    pub jitter_wait_us: u64,
     /// Media messages taken from the caller, 20 ms each.
     pub frames_in: u64,
     /// Frames of 20 ms made for the caller.
@@ -232,6 +234,7 @@ impl Sound {
     pub fn of(stats: &pipeline::CallStats) -> Self {
         Self {
             jitter_target_us: stats.target().as_micros() as u64,
+            jitter_wait_us: stats.wait().as_micros() as u64,
             frames_in: stats.frames_in.get(),
             frames_out: stats.frames_out.get(),
             concealed_ms: stats.concealed_ms.get(),

@@ -125,7 +125,7 @@ impl Bridge {
         let Ok(answer) = request.send().await else { return Vec::new() };
         let Ok(body) = answer.json::<Value>().await else { return Vec::new() };
         let target = |call: &Value| {
-            Some((call["call_sid"].as_str()?.to_owned(), call["sound"]["jitter_target_us"].as_u64()?))
+            Some((call["call_sid"].as_str()?.to_owned(), call["sound"]["jitter_wait_us"].as_u64()?))
         };
         body["calls"].as_array().into_iter().flatten().filter_map(target).collect()
     }

@@ -224,7 +224,7 @@ impl Tally {
             total: (&gathered.total).into(),
             added: (&gathered.added).into(),
             look_ahead_ms: ms(gathered.look_ahead),
-            jitter_target_ms: target.map(ms),
+            jitter_wait_ms: target.map(ms),
             histogram: gathered.added.buckets().map(|(edge, count)| (ms(edge), count)).collect(),
             ..gathered.counts.clone()
         }

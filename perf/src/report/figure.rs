@@ -144,7 +144,7 @@ pub(super) static FIGURES: [Figure; 35] = [
     tail("up.total.p99", "total, caller → model, p99", Ms, |r| p99(&r.up.total)),
     centre("down.total.p50", "total, model → caller, p50", Ms, |r| p50(&r.down.total)),
     tail("down.total.p99", "total, model → caller, p99", Ms, |r| p99(&r.down.total)),
-    centre("down.jitter_target", "jitter target, model → caller", Ms, |r| r.down.jitter_target_ms),
+    centre("down.jitter_wait", "jitter wait, model → caller", Ms, |r| r.down.jitter_wait_ms),
     share("up.lost", "lost, caller → model", |r| (r.up.lost, r.up.sent)),
     share("up.duplicated", "twice, caller → model", |r| (r.up.duplicated, r.up.sent)),
     share("up.concealed", "concealed, caller → model", |r| (r.up.concealed, r.up.sent)),

@@ -147,7 +147,7 @@ pub struct Direction {
     /// How much later in its packet the sound lies than in the packet it was sent in, ms: the look-ahead of the codecs on the way.
     pub look_ahead_ms: f64,
     /// The jitter buffer's target as the bridge tells it, mean of the measured time, ms; nothing where there is none or it does not tell.
-    pub jitter_target_ms: Option<f64>,
+    pub jitter_wait_ms: Option<f64>,
     /// Frames of 20 ms that were sent in the measured time.
     pub sent: u64,
     /// Frames recognised at the other end.

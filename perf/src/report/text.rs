@@ -84,8 +84,8 @@ impl Report {
         {
             quantiles(f, name, &direction.total)?;
             write!(f, "    of it look-ahead {}", figure(direction.look_ahead_ms))?;
-            match direction.jitter_target_ms {
-                Some(target) => writeln!(f, ", jitter target {}", figure(target))?,
+            match direction.jitter_wait_ms {
+                Some(target) => writeln!(f, ", jitter wait {}", figure(target))?,
                 None => writeln!(f)?,
             }
         }

@@ -25,7 +25,7 @@ fn a_summary_tells_what_matters_in_a_hundred_columns() {
     for part in [
         "100 calls for 60 s, opus, network SAMPLE DATA",
         "100 calls held of 100 begun, 3 failed, 0 breaches",
-        "look-ahead 6.50, jitter target 2.40",
+        "look-ahead 6.50, jitter wait 2.40",
         "118 interruptions, 118 cleared, 1 stale frame after it",
         "0.61 % of a core",
         "318 kB (51.3 MB resident in all)",

@@ -55,7 +55,7 @@ fn direction(dice: &mut Dice, median_ms: f64, parts: (f64, Option<f64>)) -> Dire
         total,
         added: q,
         look_ahead_ms: parts.0,
-        jitter_target_ms: parts.1,
+        jitter_wait_ms: parts.1,
         sent: 60_000,
         heard: 60_000,
         histogram: added.buckets().map(|(edge, n)| (edge.as_secs_f64() * 1e3, n)).collect(),

@@ -15,7 +15,7 @@ const GAP: f64 = 30.0;
 fn parts(direction: &Direction) -> [(&'static str, &'static str, f64); 3] {
     [
         ("look-ahead", "first", direction.look_ahead_ms),
-        ("jitter target", "second", direction.jitter_target_ms.unwrap_or_default()),
+        ("jitter wait", "second", direction.jitter_wait_ms.unwrap_or_default()),
         ("added, p50", "third", direction.added.p50),
     ]
 }
@@ -29,9 +29,8 @@ pub(super) fn bars(report: &Report) -> String {
     }
     let mut description = String::new();
     for (name, _, d) in directions {
-        let (ahead, target, added) =
-            (figure(d.look_ahead_ms), maybe(d.jitter_target_ms), figure(d.added.p50));
-        let _ = write!(description, "{name}: look-ahead {ahead}, jitter target {target}, added {added} ms. ");
+        let (ahead, target, added) = (figure(d.look_ahead_ms), maybe(d.jitter_wait_ms), figure(d.added.p50));
+        let _ = write!(description, "{name}: look-ahead {ahead}, jitter wait {target}, added {added} ms. ");
     }
     let height = (GAP + BAR) * directions.len() as f64 + 10.0;
     let across = Scale::linear(directions.map(|d| sum(d.2)));
@@ -56,7 +55,7 @@ pub(super) fn bars(report: &Report) -> String {
             figure(from)
         );
     }
-    let legend = ["first", "second", "third"].iter().zip(["look-ahead", "jitter target", "added, p50"]).fold(
+    let legend = ["first", "second", "third"].iter().zip(["look-ahead", "jitter wait", "added, p50"]).fold(
         String::new(),
         |out, (style, name)| {
             out + &format!(

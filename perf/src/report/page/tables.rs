@@ -39,11 +39,11 @@ pub(super) fn delays(report: &Report) -> String {
     let mut parts = Table::new(
         "What the total is made of, ms",
         "direction",
-        &["look-ahead", "jitter target", "added p50", "total p50"],
+        &["look-ahead", "jitter wait", "added p50", "total p50"],
     );
     for (name, d) in both(report) {
         let p50 = |q: &Quantiles| maybe(q.seen().map(|q| q.p50));
-        let cells = [figure(d.look_ahead_ms), maybe(d.jitter_target_ms), p50(&d.added), p50(&d.total)];
+        let cells = [figure(d.look_ahead_ms), maybe(d.jitter_wait_ms), p50(&d.added), p50(&d.total)];
         parts.row(name, cells);
     }
     format!(

@@ -12,6 +12,7 @@ mod kept;
 mod late;
 mod open;
 mod pings;
+mod quiet;
 mod reader;
 mod socket;
 mod sources;
@@ -36,6 +37,7 @@ pub use socket::Socket;
 use self::kept::Kept;
 use self::open::Opened;
 use self::pings::Pings;
+use self::quiet::Quiet;
 use self::reader::Reader;
 use self::sources::Sources;
 use self::voice::Voice;
@@ -49,6 +51,9 @@ use crate::hosting::Registry;
 /// The WebSocket's read buffer: six of Twilio's messages. The default of 128 KiB costs as much memory per call, and 8 µs a
 /// message.
 const READ_BUFFER_BYTES: usize = 2048;
+/// A message of sound and the mark behind it leave as one: a call of the system takes longer than both. Whatever is alone leaves at once,
+/// because it is flushed.
+const WRITE_BUFFER_BYTES: usize = 1024;
 /// What may wait in the WebSocket layer for a socket that does not take it. One message waits at a time; pongs come on top.
 const MAX_WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// How long the call may take to hear that its stream is gone.
@@ -58,8 +63,7 @@ const TELL_TIMEOUT: Duration = Duration::from_secs(1);
 pub fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
-        // Each message leaves at once.
-        .write_buffer_size(0)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES))
@@ -106,7 +110,7 @@ async fn stream<S: Socket>(
     tracing::info!(call = %start.call_sid, stream = %start.stream_sid, "media stream started");
     let (mut sink, mut source) = ws.split();
     let (port, far_end) = (Mutex::new(attached.port), Mutex::new(FarEnd::new(format.rate)));
-    let (pings, mut sources) = (Pings::default(), Sources::default());
+    let (pings, quiet, mut sources) = (Pings::default(), Quiet::default(), Sources::default());
     let events = attached.events;
     let tape = attached.tape;
     let reader = Reader {
@@ -114,6 +118,7 @@ async fn stream<S: Socket>(
         port: &port,
         far_end: &far_end,
         pings: &pings,
+        quiet: &quiet,
         events: events.clone(),
         cancelled: &cancelled,
         listening: &attached.listening,
@@ -129,6 +134,7 @@ async fn stream<S: Socket>(
         port: &port,
         far_end: &far_end,
         pings: &pings,
+        quiet: &quiet,
         bell: &attached.bell,
         commands: attached.commands,
         events: events.clone(),

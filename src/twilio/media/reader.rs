@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::intake::{Intake, Taken};
 use super::kept::{self, Kept};
 use super::pings::Pings;
+use super::quiet::Quiet;
 use super::watchdog::{Verdict, Watchdog};
 use super::{StreamEnd, broken, dropped, lock};
 use crate::call::{Listening, MediaEvent};
@@ -41,6 +42,7 @@ pub(super) struct Reader<'a, S> {
     pub port: &'a Mutex<MediaPort>,
     pub far_end: &'a Mutex<FarEnd>,
     pub pings: &'a Pings,
+    pub quiet: &'a Quiet,
     pub events: mpsc::Sender<MediaEvent>,
     pub cancelled: &'a Notify,
     pub listening: &'a Listening,
@@ -89,6 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
             };
             let born = pipeline::now();
             watchdog.heard(born);
+            self.quiet.look(born);
             if !messages.take(Duration::from_nanos(born.0)) {
                 return StreamEnd::Flood;
             }

@@ -11,10 +11,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::late;
 use super::pings::Pings;
+use super::quiet::Quiet;
 use super::sources::Sources;
 use super::voice::{Playing, Voice};
 use super::{StreamEnd, dropped, lock};
@@ -27,8 +28,8 @@ use crate::twilio::wire::Outgoing;
 /// Frames between two marks: one per 160 ms. More often costs messages both ways, less often makes an interrupted reply's length
 /// vaguer.
 const FRAMES_PER_MARK: u32 = 8;
-/// No frame for so long: a mark behind the last one, so that the end of a reply is known.
-const MARK_AFTER: Duration = Duration::from_millis(60);
+/// No frame for so long, and nothing of the caller by which the end would have been noticed sooner: a mark behind the last frame.
+const MARK_AFTER: Duration = Duration::from_millis(250);
 /// Between pings. They measure the round trip and keep a silent socket told from a dead one.
 const PING_EVERY: Duration = Duration::from_secs(10);
 /// Longest a message may take to leave. The kernel holds what a peer does not take; this is a peer that takes nothing.
@@ -40,6 +41,7 @@ pub(super) struct Writer<'a, S> {
     pub port: &'a Mutex<MediaPort>,
     pub far_end: &'a Mutex<FarEnd>,
     pub pings: &'a Pings,
+    pub quiet: &'a Quiet,
     pub bell: &'a TaskBell,
     pub commands: mpsc::Receiver<MediaCommand>,
     pub events: mpsc::Sender<MediaEvent>,
@@ -79,6 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                     mark_due.as_mut().reset(Instant::now() + MARK_AFTER);
                     result
                 }
+                () = self.quiet.noticed() => self.mark_rest(&mut sent).await,
                 () = mark_due.as_mut(), if sent.unmarked > 0 => self.mark_frames(&mut sent).await,
                 () = until(self.voice.next()) => {
                     let result = self.play(&mut sent).await;
@@ -140,18 +143,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
             let gave_way = self.voice.stop();
             self.clip_ended(gave_way, 0);
         }
-        let text = self.out.media(frame.payload());
-        self.write(Message::Text(text)).await?;
+        self.write_sound(frame.payload(), Some(frame.source), sent).await?;
         self.written.record(pipeline::now().saturating_sub(frame.due));
-        self.wrote(frame.payload(), Some(frame.source), sent).await
+        Ok(())
     }
 
     /// Sends the piece of the recording that is due.
     async fn play(&mut self, sent: &mut Sent) -> Result<(), StreamEnd> {
         let Some((piece, over)) = self.voice.piece() else { return Ok(()) };
-        let text = self.out.media(&piece);
-        self.write(Message::Text(text)).await?;
-        self.wrote(&piece, None, sent).await?;
+        self.write_sound(&piece, None, sent).await?;
         self.clip_ended(over, 0);
         Ok(())
     }
@@ -167,17 +167,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
         }
     }
 
-    /// This sound was written.
-    async fn wrote(&mut self, sound: &[u8], source: Option<u32>, sent: &mut Sent) -> Result<(), StreamEnd> {
+    /// Writes sound, and the mark that is due behind it.
+    async fn write_sound(
+        &mut self,
+        sound: &[u8],
+        source: Option<u32>,
+        sent: &mut Sent,
+    ) -> Result<(), StreamEnd> {
+        sent.frames = sent.frames.wrapping_add(1);
+        sent.unmarked += 1;
+        let marked = sent.unmarked >= FRAMES_PER_MARK;
+        let message = Message::Text(self.out.media(sound));
+        if marked {
+            self.feed(message).await?
+        } else {
+            self.write(message).await?
+        }
         let samples = (sound.len() / self.format.encoding.bytes_per_sample()) as u64;
-        self.queued(samples, sound, pipeline::now());
+        let now = pipeline::now();
+        self.quiet.wrote(now);
+        self.queued(samples, sound, now);
         self.sources.sent(samples, source);
         if self.voice.begins(Instant::now()) {
             self.tell(MediaEvent::VoiceOut);
         }
-        sent.frames = sent.frames.wrapping_add(1);
-        sent.unmarked += 1;
-        if sent.unmarked >= FRAMES_PER_MARK { self.mark_frames(sent).await } else { Ok(()) }
+        if marked { self.mark_frames(sent).await } else { Ok(()) }
     }
 
     async fn command(&mut self, command: Option<MediaCommand>, sent: &mut Sent) -> Result<(), StreamEnd> {
@@ -247,6 +261,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
         }
     }
 
+    /// Whatever has no mark behind it gets one.
+    async fn mark_rest(&mut self, sent: &mut Sent) -> Result<(), StreamEnd> {
+        if sent.unmarked > 0 { self.mark_frames(sent).await } else { Ok(()) }
+    }
+
     async fn mark_frames(&mut self, sent: &mut Sent) -> Result<(), StreamEnd> {
         sent.unmarked = 0;
         self.mark(format!("g{}:{}", sent.generation, sent.frames)).await
@@ -267,17 +286,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
     }
 
     async fn write(&mut self, message: Message) -> Result<(), StreamEnd> {
-        match timeout(WRITE_TIMEOUT, self.sink.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(StreamEnd::Reset),
-            Err(_) => Err(StreamEnd::SlowPeer),
-        }
+        in_time(self.sink.send(message)).await
+    }
+
+    /// Leaves a message with the WebSocket layer: the next that is written takes it along.
+    async fn feed(&mut self, message: Message) -> Result<(), StreamEnd> {
+        in_time(self.sink.feed(message)).await
     }
 
     fn tell(&self, event: MediaEvent) {
         if self.events.try_send(event).is_err() {
             dropped("event");
         }
+    }
+}
+
+/// What is to leave does so, or the stream is over.
+async fn in_time(leaves: impl Future<Output = Result<(), Error>>) -> Result<(), StreamEnd> {
+    match timeout(WRITE_TIMEOUT, leaves).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(StreamEnd::Reset),
+        Err(_) => Err(StreamEnd::SlowPeer),
     }
 }
 

@@ -4,6 +4,7 @@ mod abuse;
 mod calls;
 mod framing;
 mod host;
+mod marks;
 mod messages;
 mod opening;
 mod streams;

@@ -1,0 +1,81 @@
+//! Marks: one with every eighth frame, and one behind whatever was the last.
+
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use pipeline::{ModelCodec, Packet};
+
+use crate::host::{Far, Host};
+use crate::twilio::Stream;
+
+/// Frames between two marks.
+const FRAMES_PER_MARK: u16 = 8;
+
+/// The model's next packet.
+fn push(far: &mut Far, sequence: u16) {
+    let (stamp, first) = (u32::from(sequence) * 160, sequence == 0);
+    let packet = Packet::new(pipeline::now(), ModelCodec::Pcmu, sequence, stamp, first, &[0x21; 160]);
+    far.model.push(&packet.unwrap()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_leaves_with_the_sound_before_it() {
+    let host = Host::new().await;
+    let mut read = String::new();
+    // If the machine stops for a moment, something is made up meanwhile and the mark comes sooner.
+    for _ in 0..3 {
+        let (mut stream, mut far, _) = Stream::of_call(&host).await;
+        let mut sound = true;
+        for sequence in 0..FRAMES_PER_MARK - 1 {
+            push(&mut far, sequence);
+            sound &= stream.message().await["event"] == "media";
+        }
+        if !sound || stream.message().now_or_never().is_some() {
+            continue;
+        }
+        push(&mut far, FRAMES_PER_MARK - 1);
+        let mut bytes = [0; 1024];
+        let n = stream.ws.get_ref().peek(&mut bytes).await.unwrap();
+        read = String::from_utf8_lossy(&bytes[..n]).into_owned();
+        if read.contains("media") && read.contains("g0:8") {
+            return;
+        }
+    }
+    panic!("{read}");
+}
+
+/// By the caller's messages, and without them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_reply_is_marked_whether_or_not_the_caller_is_heard() {
+    let host = Host::new().await;
+    for heard in [true, false] {
+        let mut soonest = Duration::MAX;
+        // A machine that stops for a moment makes one of them late.
+        for _ in 0..3 {
+            let (mut stream, mut far, _) = Stream::of_call(&host).await;
+            push(&mut far, 0);
+            // What is made up behind the one packet is sound as well.
+            let (mut last, mut frames, mut stamp) = (Instant::now(), 0, 0);
+            let mark = loop {
+                if heard {
+                    stream.sound(stamp, 160).await;
+                    stamp += 20;
+                }
+                match tokio::time::timeout(Duration::from_millis(20), stream.message()).await {
+                    Ok(message) if message["event"] == "media" => {
+                        (last, frames) = (Instant::now(), frames + 1)
+                    }
+                    Ok(message) => break message,
+                    Err(_) => {}
+                }
+            };
+            assert!((1..FRAMES_PER_MARK).contains(&frames), "{frames} frames");
+            assert_eq!(mark["mark"]["name"], format!("g0:{frames}"));
+            let after = last.elapsed();
+            assert!(after >= Duration::from_millis(50), "one mark for the end: {after:?}");
+            soonest = soonest.min(after);
+        }
+        let limit = Duration::from_millis(if heard { 150 } else { 400 });
+        assert!(soonest < limit, "heard: {heard}, {soonest:?}");
+    }
+}

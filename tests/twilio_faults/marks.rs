@@ -1,8 +1,7 @@
-//! Marks: one with every eighth frame, and one behind whatever was the last.
+//! The mark behind whatever was the last of a reply. The regular ones are in `streams`.
 
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use pipeline::{ModelCodec, Packet};
 
 use crate::host::{Far, Host};
@@ -16,32 +15,6 @@ fn push(far: &mut Far, sequence: u16) {
     let (stamp, first) = (u32::from(sequence) * 160, sequence == 0);
     let packet = Packet::new(pipeline::now(), ModelCodec::Pcmu, sequence, stamp, first, &[0x21; 160]);
     far.model.push(&packet.unwrap()).unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_mark_leaves_with_the_sound_before_it() {
-    let host = Host::new().await;
-    let mut read = String::new();
-    // If the machine stops for a moment, something is made up meanwhile and the mark comes sooner.
-    for _ in 0..3 {
-        let (mut stream, mut far, _) = Stream::of_call(&host).await;
-        let mut sound = true;
-        for sequence in 0..FRAMES_PER_MARK - 1 {
-            push(&mut far, sequence);
-            sound &= stream.message().await["event"] == "media";
-        }
-        if !sound || stream.message().now_or_never().is_some() {
-            continue;
-        }
-        push(&mut far, FRAMES_PER_MARK - 1);
-        let mut bytes = [0; 1024];
-        let n = stream.ws.get_ref().peek(&mut bytes).await.unwrap();
-        read = String::from_utf8_lossy(&bytes[..n]).into_owned();
-        if read.contains("media") && read.contains("g0:8") {
-            return;
-        }
-    }
-    panic!("{read}");
 }
 
 /// By the caller's messages, and without them.

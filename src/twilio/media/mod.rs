@@ -197,3 +197,57 @@ impl StreamEnd {
         self.why() == MediaClosed::Refused
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use futures_util::SinkExt;
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+    use tokio_tungstenite::tungstenite::Message;
+
+    use super::*;
+
+    /// How often it was written to.
+    #[derive(Default)]
+    struct Writes(usize);
+
+    impl AsyncRead for Writes {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Writes {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.0 += 1;
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_leaves_at_once_and_one_that_is_fed_with_the_next() {
+        let mut out = Outgoing::new("MZ0123456789abcdef0123456789abcdef");
+        let mut ws = WebSocketStream::from_raw_socket(Writes::default(), Role::Server, Some(config())).await;
+        ws.send(Message::Text(out.media(&[0; 160]))).await.unwrap();
+        assert_eq!(ws.get_ref().0, 1);
+        ws.feed(Message::Text(out.media(&[0; 160]))).await.unwrap();
+        assert_eq!(ws.get_ref().0, 1, "it waits for the mark behind it");
+        ws.send(Message::Text(out.mark("g0:8"))).await.unwrap();
+        assert_eq!(ws.get_ref().0, 2);
+    }
+}

@@ -29,6 +29,7 @@ use crate::twilio::wire::Outgoing;
 /// vaguer.
 const FRAMES_PER_MARK: u32 = 8;
 /// No frame for so long, and nothing of the caller by which the end would have been noticed sooner: a mark behind the last frame.
+/// Shorter wakes the thread more often for a timer that was put off.
 const MARK_AFTER: Duration = Duration::from_millis(250);
 /// Between pings. They measure the round trip and keep a silent socket told from a dead one.
 const PING_EVERY: Duration = Duration::from_secs(10);

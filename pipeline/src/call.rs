@@ -7,13 +7,14 @@ use std::sync::atomic::Ordering;
 
 use crossbeam::queue::ArrayQueue;
 
+use crate::chains::{Down, Up};
 use crate::downlink::Downlink;
-use crate::frame::{FRAME_MS, MediaFormat, MediaFrame, ModelCodec, Packet};
+use crate::frame::{FRAME_MS, MediaFormat, ModelCodec, Packet};
 use crate::jitter::JitterConfig;
 use crate::loan::{self, Owner};
 use crate::opus::{self, OpusConfig};
 use crate::ports::{CallPorts, Control, MediaPort, ModelPort, Shared};
-use crate::ring::{self, Bell, Item as _, Reader, Writer};
+use crate::ring::{self, Bell, Item as _};
 use crate::stats::CallStats;
 use crate::units::{Clock, Nanos};
 use crate::uplink::{self, Progress, Uplink};
@@ -83,19 +84,20 @@ pub fn call(
         from_media,
         to_model,
     };
-    let (uplink, borrower) = loan::loan(up);
+    let (uplink, uplink_borrower) = loan::loan(up);
     let whereabouts = uplink.whereabouts();
+    let chain = Downlink::new(config.media, config.jitter).expect(TAKEN);
+    let (downlink, downlink_borrower) = loan::loan(Down::new(chain, from_model, to_media));
     let slot = Slot {
         media: config.media,
         codec: config.codec,
         uplink,
-        downlink: Downlink::new(config.media, config.jitter).expect(TAKEN),
-        from_model,
-        to_media,
+        downlink,
         commands: Arc::clone(&commands),
+        postponed: None,
         shared: Arc::clone(&shared),
         stats: Arc::clone(&stats),
-        media_bell,
+        media_bell: Arc::clone(&media_bell),
         model_bell: Arc::clone(&model_bell),
         panic: None,
     };
@@ -111,7 +113,9 @@ pub fn call(
         model: ModelPort {
             push: downlink_in,
             pop: uplink_out,
-            uplink: borrower,
+            uplink: uplink_borrower,
+            downlink: downlink_borrower,
+            media_bell,
             shared: Arc::clone(&shared),
             stats: Arc::clone(&stats),
         },
@@ -136,19 +140,6 @@ impl fmt::Debug for CallSlot {
     }
 }
 
-/// The chain upward between its rings: run by whoever has it.
-pub(crate) struct Up {
-    chain: Uplink,
-    from_media: Reader<MediaFrame>,
-    to_model: Writer<Packet>,
-}
-
-impl Up {
-    pub(crate) fn tick(&mut self, clock: &impl Clock, stats: &CallStats) -> Progress {
-        self.chain.tick(clock, &mut self.from_media, &mut self.to_model, stats)
-    }
-}
-
 /// What lives on the audio thread.
 pub(crate) struct Slot {
     media: MediaFormat,
@@ -156,10 +147,11 @@ pub(crate) struct Slot {
     codec: ModelCodec,
     /// Lent to the model's peer while there is nothing to encode.
     uplink: Owner<Up>,
-    downlink: Downlink,
-    from_model: Reader<Packet>,
-    to_media: Writer<MediaFrame>,
+    /// Lent to it while there is nothing to decode, to wait for or to make up.
+    downlink: Owner<Down>,
     commands: Arc<ArrayQueue<Command>>,
+    /// A command that waits for the downlink to come back.
+    postponed: Option<Command>,
     shared: Arc<Shared>,
     stats: Arc<CallStats>,
     media_bell: Arc<dyn Bell>,
@@ -171,15 +163,12 @@ pub(crate) struct Slot {
 impl Slot {
     /// One bounded step of both chains. Gives when it must come again, or `None` when the call is over.
     pub(crate) fn tick(&mut self, clock: &impl Clock) -> Option<Nanos> {
-        while let Some(command) = self.commands.pop() {
+        while let Some(command) = self.postponed.take().or_else(|| self.commands.pop()) {
             match command {
-                Command::OpenDownlink => self.downlink.open(),
-                Command::Flush { generation } => {
-                    self.downlink.flush(generation);
-                    // What has arrived is of the old reply, also if the next command opens the downlink again.
-                    while self.from_model.pop().is_some() {
-                        self.stats.packets_in.add(1);
-                        self.stats.muted.add(1);
+                Command::OpenDownlink | Command::Flush { .. } => {
+                    if !self.obey(command) {
+                        self.postponed = Some(command);
+                        break;
                     }
                 }
                 Command::SetCodec(codec) => self.codec = codec,
@@ -189,24 +178,19 @@ impl Slot {
         if self.shared.abandoned.load(Ordering::Acquire) {
             return None;
         }
-        self.downlink.set_far_end(Nanos(self.shared.far_end.load(Ordering::Relaxed)));
         // Downward first: it is what is due.
-        let down = self.downlink.tick(clock, &mut self.from_model, &mut self.to_media, &self.stats);
-        if down.pushed {
-            self.media_bell.ring();
-        }
+        let (down, hungry) = self.tick_downlink(clock);
         let up = self.tick_uplink(clock);
 
-        let hungry = down.next == Nanos::MAX || self.downlink.is_hungry();
         self.shared.hungry.set(hungry);
         self.shared.blocked.set(up.blocked);
         self.shared.staged.set(down.blocked);
         let mut next = down.next.min(up.next);
         if hungry || up.blocked || down.blocked {
             wish::settle();
-            let missed = (hungry && !self.from_model.is_empty())
+            let missed = (hungry && self.downlink.with(|down| !down.from_model.is_empty()).unwrap_or(false))
                 || (up.blocked && self.uplink.with(|up| uplink::room(&up.to_model)).unwrap_or(false))
-                || (down.blocked && self.to_media.free() > 0);
+                || (down.blocked && self.downlink.with(|down| down.to_media.free() > 0).unwrap_or(false));
             if missed {
                 next = clock.now();
             }
@@ -214,11 +198,55 @@ impl Slot {
         Some(next)
     }
 
+    /// Does what concerns the downlink, if that is here.
+    fn obey(&mut self, command: Command) -> bool {
+        let stats = &self.stats;
+        let obeyed = self.downlink.with(|down| match command {
+            Command::OpenDownlink => down.chain.open(),
+            Command::Flush { generation } => {
+                down.chain.flush(generation);
+                // What has arrived is of the old reply, also if the next command opens the downlink again.
+                while down.from_model.pop().is_some() {
+                    stats.packets_in.add(1);
+                    stats.muted.add(1);
+                }
+            }
+            Command::SetCodec(_) | Command::Stop => {}
+        });
+        obeyed.is_some()
+    }
+
+    /// Runs the chain downward, or sees to it that it is where it belongs. With it whether the next packet must be announced.
+    fn tick_downlink(&mut self, clock: &impl Clock) -> (Progress, bool) {
+        let recalled = self.postponed.is_some();
+        self.shared.downlink.recall(recalled);
+        let (shared, stats) = (&*self.shared, &*self.stats);
+        let ticked = self.downlink.with(|down| {
+            let progress = down.tick(clock, shared, stats);
+            (progress, progress.next == Nanos::MAX || down.chain.is_hungry(), down.is_calm())
+        });
+        let Some((progress, hungry, calm)) = ticked else {
+            // Until it is back, its borrower is reminded.
+            if recalled {
+                self.model_bell.ring();
+            }
+            return (Progress::NONE, false);
+        };
+        if progress.pushed {
+            self.media_bell.ring();
+        }
+        if calm && shared.downlink.is_asked() && self.downlink.offer(|_| ()) {
+            self.model_bell.ring();
+            return (Progress::NONE, false);
+        }
+        (progress, hungry)
+    }
+
     /// Runs the chain upward, or sees to it that it is where it belongs.
     fn tick_uplink(&mut self, clock: &impl Clock) -> Progress {
         let (codec, stats) = (self.codec, &self.stats);
-        let lend = self.shared.borrows.load(Ordering::Acquire) && uplink::is_identity(self.media, codec);
-        self.shared.recalled.store(!lend, Ordering::Release);
+        let lend = self.shared.uplink.is_asked() && uplink::is_identity(self.media, codec);
+        self.shared.uplink.recall(!lend);
         if lend {
             if self.uplink.offer(|up| up.chain.set_codec(codec)) {
                 self.model_bell.ring();

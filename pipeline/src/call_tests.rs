@@ -3,6 +3,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use super::*;
+use crate::frame::{MediaFrame, Packet};
 use crate::worker::Worker;
 
 /// A clock that the test sets.
@@ -351,7 +352,7 @@ fn a_peer_that_is_gone_keeps_no_uplink() {
         if taken_up {
             model.run_uplink(&rig.time);
         }
-        model.leave_uplink();
+        model.leave();
         rig.tick(0);
         media.push(&rig.frame(1)).unwrap();
         assert!(rig.worker.has_news());

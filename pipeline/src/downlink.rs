@@ -18,7 +18,7 @@ use crate::stage::Stage;
 use crate::stats::CallStats;
 use crate::stretch::Stretch;
 use crate::units::{Clock, Nanos, SampleRate, Ticks};
-use crate::uplink::Progress;
+use crate::uplink::{Progress, is_identity};
 
 /// Packets taken in one tick, so that a flooded call leaves time for its neighbours.
 const PACKETS_PER_TICK: usize = 32;
@@ -240,6 +240,16 @@ impl Downlink {
     /// Whether the next packet would make a frame as soon as it came.
     pub fn is_hungry(&self) -> bool {
         self.pcm.len < self.frame_samples() && self.jitter.is_hungry()
+    }
+
+    /// Whether what comes next only has to be passed on, as soon as it comes: mu-law to mu-law, and nothing is waited for.
+    pub fn is_calm(&self) -> bool {
+        self.open
+            && is_identity(self.format, self.codec)
+            && self.pcm.len < self.frame_samples()
+            && self.jitter.is_hungry()
+            && self.jitter.wait().is_zero()
+            && self.jitter.next_due().is_some()
     }
 
     /// The frame that is due, and whether it is silent. To be called until it gives `None`.

@@ -36,6 +36,7 @@
 mod atomic;
 mod call;
 mod cells;
+mod chains;
 pub mod conceal;
 mod crossfade;
 pub mod delay;

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 use crossbeam::queue::ArrayQueue;
 
-use crate::call::{Command, Up};
+use crate::call::Command;
+use crate::chains::{Down, Up};
 use crate::frame::{MediaFrame, Packet};
+use crate::guard::forbid_alloc;
 use crate::loan::{Borrower, Whereabouts};
 use crate::ring::{Bell, Full, Reader, Writer};
 use crate::stats::CallStats;
@@ -85,35 +87,56 @@ pub struct ModelPort {
     pub(crate) push: Writer<Packet>,
     pub(crate) pop: Reader<Packet>,
     pub(crate) uplink: Borrower<Up>,
+    pub(crate) downlink: Borrower<Down>,
+    pub(crate) media_bell: Arc<dyn Bell>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) stats: Arc<CallStats>,
 }
 
 impl ModelPort {
     /// Runs the uplink here, as long as it only passes bytes on: the audio thread would be woken for each frame to do no more. It is
-    /// asked for from the first call on, and back on the audio thread when a codec is needed or [`leave_uplink`](Self::leave_uplink) is
+    /// asked for from the first call on, and back on the audio thread when a codec is needed or [`leave`](Self::leave) is
     /// called. To be called whenever the model's bell has rung, packets were taken from here, or it is time: gives when that is.
     pub fn run_uplink(&mut self, clock: &impl Clock) -> Progress {
-        if !self.shared.borrows.load(Ordering::Relaxed) {
-            self.shared.borrows.store(true, Ordering::Release);
-            self.shared.ring();
-        }
-        if self.shared.recalled.load(Ordering::Acquire) {
-            if self.uplink.give_back() {
-                self.shared.ring();
-            }
-            return Progress::NONE;
-        }
-        if self.is_closed() {
-            return Progress::NONE;
-        }
-        self.uplink.with(|up| up.tick(clock, &self.stats)).unwrap_or(Progress::NONE)
+        let stats = &*self.stats;
+        borrowed(&self.shared, &self.shared.uplink, &mut self.uplink, |up| up.tick(clock, stats))
+            .unwrap_or(Progress::NONE)
     }
 
-    /// The uplink is run by the audio thread again.
-    pub fn leave_uplink(&mut self) {
-        if self.shared.borrows.swap(false, Ordering::Release) {
+    /// Runs the downlink here, as long as it only passes on what comes: mu-law to mu-law in calm ([`JitterConfig::at_once`]), for which the
+    /// audio thread and then the media socket's would be woken with each packet. It is asked for from the first call on, and back on the
+    /// audio thread as soon as there is anything to decode, to wait for or to make up, or [`leave`](Self::leave) is called. To be called
+    /// whenever the model's bell has rung, packets were pushed here, or it is time: gives when that is.
+    ///
+    /// [`JitterConfig::at_once`]: crate::JitterConfig::at_once
+    pub fn run_downlink(&mut self, clock: &impl Clock) -> Nanos {
+        let (shared, stats) = (&*self.shared, &*self.stats);
+        let passed = borrowed(shared, &shared.downlink, &mut self.downlink, |down| {
+            (down.pass(clock, shared, stats), down.is_calm())
+        });
+        let Some((progress, calm)) = passed else { return Nanos::MAX };
+        if progress.pushed {
+            self.media_bell.ring();
+        }
+        if !calm {
+            self.downlink.give_back();
+            self.shared.ring();
+            return Nanos::MAX;
+        }
+        progress.next
+    }
+
+    /// Both chains are run by the audio thread again.
+    pub fn leave(&mut self) {
+        let up = self.shared.uplink.forgo();
+        if up {
             self.uplink.give_back();
+        }
+        let down = self.shared.downlink.forgo();
+        if down {
+            self.downlink.give_back();
+        }
+        if up || down {
             self.shared.ring();
         }
     }
@@ -193,10 +216,10 @@ impl Drop for Control {
     }
 }
 
-// Whatever becomes of the port, the uplink is not gone with it.
+// Whatever becomes of the port, the chains are not gone with it.
 impl Drop for ModelPort {
     fn drop(&mut self) {
-        self.leave_uplink();
+        self.leave();
     }
 }
 
@@ -226,10 +249,9 @@ pub(crate) struct Shared {
     pub(crate) closed: AtomicBool,
     /// The control handle is gone.
     pub(crate) abandoned: AtomicBool,
-    /// The model's peer runs the uplink if it may.
-    pub(crate) borrows: AtomicBool,
-    /// It may not.
-    pub(crate) recalled: AtomicBool,
+    /// Where the chains shall be.
+    pub(crate) uplink: Terms,
+    pub(crate) downlink: Terms,
     /// Uplink packets wait for room.
     pub(crate) blocked: Wish,
     /// Downlink frames wait for room.
@@ -270,6 +292,57 @@ impl Shared {
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
+}
+
+/// What the model's port and the audio thread tell each other of a chain that may be lent.
+#[derive(Default)]
+pub(crate) struct Terms {
+    /// The port would run it.
+    asked: AtomicBool,
+    /// It may not.
+    recalled: AtomicBool,
+}
+
+impl Terms {
+    /// Whether this was news.
+    fn ask(&self) -> bool {
+        !self.asked.load(Ordering::Relaxed) && !self.asked.swap(true, Ordering::Release)
+    }
+
+    /// Whether it had been asked for.
+    fn forgo(&self) -> bool {
+        self.asked.swap(false, Ordering::Release)
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn recall(&self, recalled: bool) {
+        self.recalled.store(recalled, Ordering::Release);
+    }
+}
+
+/// Asks for a chain and works with it if it is here, or hands it over if it is called home.
+fn borrowed<T, R>(
+    shared: &Shared,
+    terms: &Terms,
+    chain: &mut Borrower<T>,
+    work: impl FnOnce(&mut T) -> R,
+) -> Option<R> {
+    if terms.ask() {
+        shared.ring();
+    }
+    if terms.recalled.load(Ordering::Acquire) {
+        if chain.give_back() {
+            shared.ring();
+        }
+        return None;
+    }
+    if shared.is_closed() {
+        return None;
+    }
+    chain.with(|chain| forbid_alloc(|| work(chain)))
 }
 
 /// A call's place on a worker, as its ports see it.

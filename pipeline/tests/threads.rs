@@ -188,7 +188,7 @@ fn an_uplink_that_changes_hands_under_way_loses_nothing() {
         }
         bells = rung;
         if rung % 50 == 0 {
-            model.leave_uplink();
+            model.leave();
             next = Nanos::MAX;
         } else {
             let progress = model.run_uplink(&Monotonic);

@@ -184,6 +184,7 @@ pub async fn run(
         first_frame: false,
         stack_due: Instant::now(),
         uplink_due: None,
+        downlink_due: Nanos::MAX,
         unsettled: true,
         received,
         events,
@@ -195,12 +196,18 @@ pub async fn run(
     // One for the leg's life. It is moved when it would ring too late; ringing too early costs less than moving it with every packet.
     let timer = tokio::time::sleep_until(leg.stack_due.into());
     let mut timer = std::pin::pin!(timer);
+    // Another of the next packet for the caller. That is due with every packet anew, and a timer of tokio's that is moved to later rings at
+    // the old time as well: it is made anew.
+    let mut overdue = std::pin::pin!(tokio::time::sleep(IDLE));
     loop {
         if leg.settle().is_err() {
             break;
         }
         // Whatever woke us, what waits goes out: nobody rings again for what was there before the connection.
         leg.send_audio();
+        if leg.play_audio() {
+            overdue.set(tokio::time::sleep(leg.downlink_due.saturating_sub(pipeline::now())));
+        }
         let due = leg.uplink_due.map_or(leg.stack_due, |due| due.min(leg.stack_due)).into();
         if due < timer.deadline() || timer.is_elapsed() {
             timer.as_mut().reset(due);
@@ -224,6 +231,7 @@ pub async fn run(
                 }
             }
             () = timer.as_mut() => leg.handle_timeout(Instant::now()),
+            () = overdue.as_mut(), if leg.downlink_due < Nanos::MAX => {}
         }
     }
     leg.peer.close();
@@ -233,7 +241,7 @@ pub async fn run(
     let _ = leg.events.try_send(LegEvent::Lost);
     leg.rings.map(|rings| {
         let mut port = rings.port;
-        port.leave_uplink();
+        port.leave();
         port
     })
 }
@@ -257,6 +265,8 @@ struct Running {
     stack_due: Instant,
     /// When the uplink wants to be looked at without a ring of its bell.
     uplink_due: Option<Instant>,
+    /// When the downlink does, if no packet comes before: never is [`Nanos::MAX`].
+    downlink_due: Nanos,
     /// The stack may have datagrams, events or another deadline: anything but sound went in. Each question to the stack walks through all
     /// its parts, so it is not asked after every packet.
     unsettled: bool,
@@ -315,6 +325,15 @@ impl Running {
                 break;
             }
         }
+    }
+
+    /// Passes on what came for the caller if no more is to be done with it. Whether the next is due at another time than the last.
+    fn play_audio(&mut self) -> bool {
+        let Some(rings) = &mut self.rings else { return false };
+        let due = rings.port.run_downlink(&Monotonic);
+        let moved = due != self.downlink_due;
+        self.downlink_due = due;
+        moved
     }
 
     fn send_packets(&mut self) {

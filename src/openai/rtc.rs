@@ -6,7 +6,6 @@
 
 mod media_time;
 
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,6 +16,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::connect::{self, Client, ConnectError, Hold};
+use super::datagrams::Datagrams;
 use super::leg::{COMMAND_QUEUE, LegCommand, LegEvent, Rings, rung};
 use super::peer::{Peer, PeerEvent, is_media};
 use super::received::Received;
@@ -40,7 +40,7 @@ pub struct Granted {
 pub struct Leg {
     /// Boxed: a future that moves it would hold it three times over, 9 kB each.
     peer: Box<Peer>,
-    socket: UdpSocket,
+    socket: Datagrams,
     /// ICE and DTLS are up already.
     connected: bool,
     /// What the answer wants to hear.
@@ -94,7 +94,7 @@ impl Leg {
             }
             let now = Instant::now();
             while let Some((to, datagram)) = self.peer.poll_datagram(now) {
-                transmit(&self.socket, to, &datagram);
+                self.socket.send(to, &datagram);
             }
             if self.connected {
                 return Ok(());
@@ -123,7 +123,7 @@ async fn attempt(
     codecs: &[ModelCodec],
 ) -> Result<Granted, ConnectError> {
     let local_error = |e: std::io::Error| ConnectError::Local(e.to_string());
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.map_err(local_error)?;
+    let socket = Datagrams::bind((Ipv4Addr::UNSPECIFIED, 0).into()).map_err(local_error)?;
     let port = socket.local_addr().map_err(local_error)?.port();
     let addresses = host_addresses(client.reach(), port).await;
     if addresses.is_empty() {
@@ -165,7 +165,8 @@ pub async fn run(
     mut commands: mpsc::Receiver<LegCommand>,
     events: mpsc::Sender<LegEvent>,
 ) -> Option<ModelPort> {
-    let socket = match registered_here(leg.socket) {
+    // It was made where the session was asked for. From now on the runtime that moves the sound shall hear of it.
+    let socket = match leg.socket.moved_here() {
         Ok(socket) => socket,
         Err(error) => {
             tracing::warn!(%error, "the socket to the model was lost");
@@ -246,14 +247,9 @@ pub async fn run(
     })
 }
 
-/// The socket was made where the session was asked for. From now on the runtime that moves the sound shall hear of it.
-fn registered_here(socket: UdpSocket) -> io::Result<UdpSocket> {
-    UdpSocket::from_std(socket.into_std()?)
-}
-
 struct Running {
     peer: Box<Peer>,
-    socket: UdpSocket,
+    socket: Datagrams,
     rings: Option<Rings>,
     time: MediaTime,
     /// Events that came before the channel was open.
@@ -350,7 +346,7 @@ impl Running {
                 continue;
             }
             if let Some((to, datagram)) = self.peer.poll_datagram(now) {
-                transmit(&self.socket, to, &datagram);
+                self.socket.send(to, &datagram);
                 // Something else was before the sound, which is still in there.
                 self.unsettled |= !is_media(&datagram);
             }
@@ -435,14 +431,7 @@ impl Running {
     fn flush(&mut self) {
         let now = Instant::now();
         while let Some((to, datagram)) = self.peer.poll_datagram(now) {
-            transmit(&self.socket, to, &datagram);
+            self.socket.send(to, &datagram);
         }
-    }
-}
-
-/// UDP sends do not wait: a full socket buffer loses the datagram as the network would, and it is counted.
-fn transmit(socket: &UdpSocket, to: SocketAddr, datagram: &[u8]) {
-    if socket.try_send_to(datagram, to).is_err() {
-        metrics::counter!("aria_model_datagrams_unsent_total").increment(1);
     }
 }

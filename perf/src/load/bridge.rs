@@ -117,17 +117,17 @@ impl Bridge {
     }
 
     /// What the bridge's jitter buffer waits in each call, µs by call id; nothing of a bridge that does not tell.
-    pub(crate) async fn targets(&self) -> Vec<(String, u64)> {
+    pub(crate) async fn waits(&self) -> Vec<(String, u64)> {
         let mut request = self.client.get(format!("{}api/sound", self.url));
         if let Some(token) = &self.admin_token {
             request = request.bearer_auth(token);
         }
         let Ok(answer) = request.send().await else { return Vec::new() };
         let Ok(body) = answer.json::<Value>().await else { return Vec::new() };
-        let target = |call: &Value| {
+        let wait = |call: &Value| {
             Some((call["call_sid"].as_str()?.to_owned(), call["sound"]["jitter_wait_us"].as_u64()?))
         };
-        body["calls"].as_array().into_iter().flatten().filter_map(target).collect()
+        body["calls"].as_array().into_iter().flatten().filter_map(wait).collect()
     }
 
     /// Ends a bridge that was started here, in an orderly way.

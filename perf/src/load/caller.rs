@@ -24,7 +24,7 @@ pub(crate) struct Caller {
     ear: Mutex<Ear>,
     call_sid: Mutex<Option<String>>,
     /// What the bridge's jitter buffer waits in this call, µs.
-    target_us: AtomicU64,
+    wait_us: AtomicU64,
 }
 
 struct Ear {
@@ -43,7 +43,7 @@ impl Caller {
             echo,
             ear: Mutex::new(Ear { listener, cut: None }),
             call_sid: Mutex::default(),
-            target_us: AtomicU64::new(0),
+            wait_us: AtomicU64::new(0),
         }
     }
 
@@ -51,8 +51,8 @@ impl Caller {
         lock(&self.call_sid).clone()
     }
 
-    pub(crate) fn set_target(&self, us: u64) {
-        self.target_us.store(us, Ordering::Relaxed);
+    pub(crate) fn set_wait(&self, us: u64) {
+        self.wait_us.store(us, Ordering::Relaxed);
     }
 
     fn place(&self, frame: u64) -> usize {
@@ -82,7 +82,7 @@ impl Tap for Caller {
 
     fn arrived(&self, bytes: &[u8], at: Instant) {
         let road = if self.echo { &self.tally.up } else { &self.tally.down };
-        let target = Duration::from_micros(self.target_us.load(Ordering::Relaxed));
+        let wait = Duration::from_micros(self.wait_us.load(Ordering::Relaxed));
         let frames = road.score.frames();
         let Ear { listener, cut } = &mut *lock(&self.ear);
         if cut.is_some_and(|(_, cleared)| at.saturating_duration_since(cleared) > OLD_WITHIN) {
@@ -97,7 +97,7 @@ impl Tap for Caller {
             {
                 self.tally.stale();
             }
-            self.tally.heard(road, heard, target);
+            self.tally.heard(road, heard, wait);
         });
     }
 

@@ -45,9 +45,9 @@ const FRAMES: usize = 20_000;
 const WARM_UP: Duration = Duration::from_secs(5);
 /// Calls that stand before memory is first looked at, one in so many: the first calls also pay for what all of them share.
 const FIRST_SHARE: usize = 5;
-/// How often the bridge is asked for its jitter buffers' targets. Less often counts what a target has grown by meanwhile as added, in every
-/// frame until then; more often would be a load of its own.
-const TARGETS_A_SECOND: u32 = 10;
+/// How often the bridge is asked what its jitter buffers wait. Less often counts what a wait has grown by meanwhile as added, in every
+/// frame until then; more often is a load of its own: ten times a second was 3 % of what the bridge takes for ten calls.
+const WAITS_A_SECOND: u32 = 5;
 /// How long calls and bridge may take to end once all have hung up; and beyond that calls end by themselves.
 const SPARE: Duration = Duration::from_secs(10);
 /// A caller's beat. Those of real callers lie anywhere in it; with ten new calls a second all would speak in the same moment, and each frame
@@ -188,18 +188,18 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
         );
     }
     tokio::time::sleep(WARM_UP).await;
-    tell_targets(&bridge, &callers).await;
+    tell_waits(&bridge, &callers).await;
 
     // Measure.
     tally.begin();
     let before = Moments::now(&bridge);
-    let (mut timeline, mut last, mut target_us) = (Vec::new(), before.clone(), Vec::new());
-    let mut beat = tokio::time::interval(Duration::from_secs(1) / TARGETS_A_SECOND);
+    let (mut timeline, mut last, mut wait_us) = (Vec::new(), before.clone(), Vec::new());
+    let mut beat = tokio::time::interval(Duration::from_secs(1) / WAITS_A_SECOND);
     beat.tick().await;
     for at in 0..plan.duration.as_secs() {
-        for _ in 1..TARGETS_A_SECOND {
+        for _ in 1..WAITS_A_SECOND {
             beat.tick().await;
-            target_us.extend(tell_targets(&bridge, &callers).await);
+            wait_us.extend(tell_waits(&bridge, &callers).await);
         }
         beat.tick().await;
         let now = Moments::now(&bridge);
@@ -216,7 +216,7 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
         progress(&second, running.len());
         timeline.push(second);
         last = now;
-        target_us.extend(tell_targets(&bridge, &callers).await);
+        wait_us.extend(tell_waits(&bridge, &callers).await);
     }
     let after = Moments::now(&bridge);
     let cores_awake = host::cores_awake();
@@ -232,8 +232,8 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
     bridge.end().await;
     drop(server);
 
-    let target = (!target_us.is_empty())
-        .then(|| Duration::from_micros((target_us.iter().sum::<f64>() / target_us.len() as f64) as u64));
+    let wait = (!wait_us.is_empty())
+        .then(|| Duration::from_micros((wait_us.iter().sum::<f64>() / wait_us.len() as f64) as u64));
     let down_road = if echo { &tally.up } else { &tally.down };
     Ok(Report {
         format: FORMAT,
@@ -254,7 +254,7 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Second, usize)) -> Resul
             violations: reports.iter().map(|r| r.violations.len()).sum(),
         },
         up: if echo { Default::default() } else { tally.direction(&tally.up, None) },
-        down: tally.direction(down_road, target),
+        down: tally.direction(down_road, wait),
         barge_in: tally.barge_in(),
         setup: set_up(&reports, &model.set_up()),
         bridge: footprint(calls, few.map(|few| (first, few)), &before, &after),
@@ -282,12 +282,12 @@ fn phone(target: &Target, bridge: &Url) -> PhoneConfig {
 }
 
 /// Tells each caller what the bridge's jitter buffer waits for it; gives their mean in µs, if the bridge tells.
-async fn tell_targets(bridge: &Bridge, callers: &[Arc<Caller>]) -> Option<f64> {
-    let targets: HashMap<String, u64> = bridge.targets().await.into_iter().collect();
+async fn tell_waits(bridge: &Bridge, callers: &[Arc<Caller>]) -> Option<f64> {
+    let waits: HashMap<String, u64> = bridge.waits().await.into_iter().collect();
     let known = callers.iter().filter_map(|caller| {
-        let target = *targets.get(&caller.call_sid()?)?;
-        caller.set_target(target);
-        Some(target)
+        let wait = *waits.get(&caller.call_sid()?)?;
+        caller.set_wait(wait);
+        Some(wait)
     });
     let known: Vec<u64> = known.collect();
     (!known.is_empty()).then(|| known.iter().sum::<u64>() as f64 / known.len() as f64)

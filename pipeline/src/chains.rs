@@ -12,7 +12,7 @@ use crate::uplink::{Progress, Uplink};
 
 /// Frames in a row that only had to be passed on before the chain downward is lent: handing it over and taking it back costs as much as two
 /// frames on the audio thread.
-const CALM_FRAMES: u32 = 5;
+pub(crate) const CALM_FRAMES: u32 = 5;
 
 /// The chain upward.
 pub(crate) struct Up {

@@ -210,6 +210,87 @@ fn an_uplink_that_changes_hands_under_way_loses_nothing() {
     assert!(here < control.stats().packets_out.get(), "the audio thread has done nothing");
 }
 
+/// Rung on an audio thread, and elsewhere.
+#[derive(Default)]
+struct Where([AtomicU64; 2]);
+
+impl Bell for Where {
+    fn ring(&self) {
+        let audio = thread::current().name().is_some_and(|name| name.starts_with("audio-"));
+        self.0[usize::from(audio)].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A peer of the model's that runs the downlink, now and then stops to, and is interrupted: what is said comes to the caller whole and in
+/// order whoever has the chain, and after an interruption nothing that came before it.
+#[test]
+fn a_downlink_that_changes_hands_under_way_loses_nothing() {
+    let workers =
+        Workers::start(WorkersConfig { priority: false, count: Some(1), ..WorkersConfig::default() })
+            .expect("the machine has a core");
+    let (media_bell, bell) = (Arc::new(Where::default()), Arc::new(Count::default()));
+    let (ports, slot) = call(config(), media_bell.clone(), bell.clone());
+    workers.add(slot).expect("there is room");
+    let CallPorts { mut media, mut model, control } = ports;
+    let stats = control.stats();
+    let done = Arc::new(AtomicBool::new(false));
+    let caller = thread::spawn({
+        let done = Arc::clone(&done);
+        move || {
+            let mut heard = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                while let Some(frame) = media.pop() {
+                    heard.extend(number(0, frame.payload()).map(|number| (number, frame.generation)));
+                }
+                thread::sleep(Duration::from_micros(200));
+            }
+            heard
+        }
+    });
+    let begin = Instant::now();
+    let (mut sent, mut rung, mut due) = (0, 0, Nanos::MAX);
+    let mut interrupted = 0;
+    while begin.elapsed() < Duration::from_millis(FRAMES * 20 + 300) {
+        let bells = bell.0.load(Ordering::Relaxed);
+        let mut look = bells != rung || now() >= due;
+        rung = bells;
+        if sent < FRAMES && begin.elapsed() >= Duration::from_millis(sent * 20) {
+            if sent == FRAMES / 2 {
+                interrupted = stats.packets_in.get();
+                control.send(Command::Flush { generation: 1 }).unwrap();
+                control.send(Command::OpenDownlink).unwrap();
+            }
+            let packet =
+                Packet::new(now(), ModelCodec::Pcmu, sent as u16, sent as u32 * 160, false, &audio(0, sent));
+            model.push(&packet.unwrap()).unwrap();
+            sent += 1;
+            look = true;
+            if sent % 40 == 0 {
+                model.leave();
+                (look, due) = (false, Nanos::MAX);
+            }
+        }
+        if look {
+            due = model.run_downlink(&Monotonic);
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+    done.store(true, Ordering::Relaxed);
+    let heard = caller.join().unwrap();
+    assert_eq!(stats.packets_in.get(), FRAMES, "a packet waits that nobody was told of");
+    assert!(heard.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1), "{heard:?}");
+    let old = heard.iter().filter(|(number, generation)| *generation == 1 && *number + 1 < interrupted);
+    assert_eq!(old.count(), 0, "{heard:?}");
+    // A machine that stood still may have made packets late; what was there at the interruption is gone as it should be.
+    let missing = FRAMES - heard.len() as u64;
+    assert!(
+        missing <= stats.late.get() + stats.muted.get() + stats.concealed.get() + 2,
+        "{missing} missing, {stats:?}"
+    );
+    let [elsewhere, audio] = [0, 1].map(|at| media_bell.0[at].load(Ordering::Relaxed));
+    assert!(elsewhere > FRAMES / 20 && audio > 0, "it has hardly changed hands: {elsewhere}, {audio}");
+}
+
 #[test]
 fn a_flood_on_one_call_leaves_its_neighbour_in_time() {
     let workers =

@@ -13,8 +13,8 @@
 //!  └─────────────────────────┘      └────────────────▲─────────────────┘      └─────────────────────┘
 //!                                     Control::send ─┘ open, flush, set codec, stop
 //! ```
-//! What needs no codec (mu-law to mu-law) does not wake the audio thread: `Uplink` and its two rings are lent to the `ModelPort`
-//! ([`ModelPort::run_uplink`]).
+//! What only has to be passed on (mu-law to mu-law; downward also only in calm) does not wake the audio thread: each chain with its two
+//! rings is lent to the `ModelPort` ([`ModelPort::run_uplink`], [`ModelPort::run_downlink`]).
 //!
 //! All three are tied to one core, so that each hands on to the next by a switch of threads and never has to wake another core.
 //! Each ring has one writer and one reader ([`ring`]). A push marks its call and wakes the thread; what the thread

@@ -31,7 +31,7 @@ impl Default for JitterConfig {
         Self {
             start_delay: Duration::from_millis(10),
             max_delay: Duration::from_millis(300),
-            at_once: MOST_EARLY,
+            at_once: Duration::from_millis(4),
             wait_for_fec: true,
         }
     }

@@ -20,7 +20,8 @@ pub struct JitterConfig {
     /// Delay never exceeded: beyond it, audio is dropped. A conversation falters from about 400 ms one way.
     pub max_delay: Duration,
     /// Where the delay aimed at is no longer than this, a packet that follows the last one without a hole goes out as it comes: it waits at the
-    /// far end as well as here, where a timer would have to wake for it.
+    /// far end as well as here, where a timer would have to wake for it. More saves few wakes, and where the machine is busy every frame shows
+    /// its packet's own delay.
     pub at_once: Duration,
     /// When losses are frequent and the stream carries in-band FEC, wait for one packet more, to recover them.
     pub wait_for_fec: bool,

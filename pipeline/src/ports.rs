@@ -128,15 +128,9 @@ impl ModelPort {
 
     /// Both chains are run by the audio thread again.
     pub fn leave(&mut self) {
-        let up = self.shared.uplink.forgo();
-        if up {
+        if self.shared.uplink.forgo() | self.shared.downlink.forgo() {
             self.uplink.give_back();
-        }
-        let down = self.shared.downlink.forgo();
-        if down {
             self.downlink.give_back();
-        }
-        if up || down {
             self.shared.ring();
         }
     }

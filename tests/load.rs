@@ -79,6 +79,14 @@ fn a_network_that_loses_and_delays_is_found_in_the_figures() {
 }
 
 #[test]
+fn a_networks_own_jitter_is_not_the_bridges() {
+    let report = run("inet", "pcmu", &["--network", "inet"]);
+    let (total, added) = (report.down.total.p50, report.down.added.p50);
+    // Up to 4 ms, on top of 20: passed on as it comes, or waited for.
+    assert!(total - added > 21.0, "{added} of {total} ms");
+}
+
+#[test]
 fn wrong_arguments_are_refused_before_anything_starts() {
     let refused = load(&["--network", "moon"]);
     assert_eq!(refused.status.code(), Some(2));

@@ -56,6 +56,10 @@ impl DrillObserver for Model {
         }
     }
 
+    fn left(&self, _session: u64, frame: usize, at: Instant) {
+        self.tally.left(&self.tally.down, frame, at);
+    }
+
     fn heard(&self, session: u64, samples: &[i16], at: Instant) {
         let mut sessions = lock(&self.sessions);
         // Sound before the channel is open has nobody to hear it.

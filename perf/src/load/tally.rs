@@ -37,6 +37,8 @@ pub(crate) struct Road {
     pub(crate) score: Arc<Score>,
     /// When each frame of the recording was last handed to the kernel, ns since `zero`.
     sent: Box<[AtomicU64]>,
+    /// When it was first through the simulated network after that.
+    left: Box<[AtomicU64]>,
     gathered: Mutex<Gathered>,
 }
 
@@ -69,8 +71,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Road {
     fn new(score: Arc<Score>, path: Duration) -> Self {
+        let never = || (0..score.frames()).map(|_| AtomicU64::new(0)).collect();
         Self {
-            sent: (0..score.frames()).map(|_| AtomicU64::new(0)).collect(),
+            sent: never(),
+            left: never(),
             score,
             gathered: Mutex::new(Gathered { shifts: vec![0; FRAME].into(), path, ..Gathered::default() }),
         }
@@ -119,18 +123,30 @@ impl Tally {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// A frame of the recording is handed to the kernel.
+    fn stamp(&self, at: Instant) -> u64 {
+        at.duration_since(self.zero).as_nanos() as u64 + 1
+    }
+
+    /// A frame of the recording is handed to the kernel, or to the simulated network.
     pub(crate) fn sent(&self, road: &Road, frame: usize, at: Instant) {
-        road.sent[frame].store(at.duration_since(self.zero).as_nanos() as u64 + 1, Ordering::Relaxed);
+        road.sent[frame].store(self.stamp(at), Ordering::Relaxed);
         if self.is_measuring() && !road.score.is_pause(frame) {
             lock(&road.gathered).counts.sent += 1;
         }
     }
 
-    /// Something was made of what a listener heard. `target` is what a jitter buffer on the way waits on purpose.
-    pub(crate) fn heard(&self, road: &Road, heard: Heard, target: Duration) {
+    /// The frame is through the simulated network. A second copy of it says nothing more.
+    pub(crate) fn left(&self, road: &Road, frame: usize, at: Instant) {
+        if road.left[frame].load(Ordering::Relaxed) < road.sent[frame].load(Ordering::Relaxed) {
+            road.left[frame].store(self.stamp(at), Ordering::Relaxed);
+        }
+    }
+
+    /// Something was made of what a listener heard. `wait` is what a jitter buffer on the way waits on purpose, counted from the quickest
+    /// packet.
+    pub(crate) fn heard(&self, road: &Road, heard: Heard, wait: Duration) {
         if let Heard::Frame(sighting) = heard {
-            return self.sighted(road, sighting, target);
+            return self.sighted(road, sighting, wait);
         }
         if !self.is_measuring() {
             return;
@@ -146,11 +162,13 @@ impl Tally {
         }
     }
 
-    fn sighted(&self, road: &Road, sighting: Sighting, target: Duration) {
-        let sent = road.sent[sighting.frame].load(Ordering::Relaxed);
+    fn sighted(&self, road: &Road, sighting: Sighting, wait: Duration) {
+        let [sent, left] =
+            [&road.sent, &road.left].map(|stamps| stamps[sighting.frame].load(Ordering::Relaxed));
         let arrived =
             sighting.at.duration_since(self.zero) + Duration::from_secs_f64(sighting.shift as f64 / RATE);
-        let total = arrived.saturating_sub(Duration::from_nanos(sent.saturating_sub(1)));
+        let [sent_at, left_at] = [sent, left].map(|stamp| Duration::from_nanos(stamp.saturating_sub(1)));
+        let total = arrived.saturating_sub(sent_at);
         if sent == 0 || total > MAX_DELAY {
             return;
         }
@@ -159,7 +177,10 @@ impl Tally {
             gathered.shifts[sighting.shift.min(FRAME - 1)] += 1;
             return;
         }
-        let added = total.saturating_sub(gathered.look_ahead + gathered.path + target);
+        // Nothing can go on before it is there, nor should before the wait is over. Of a lost packet only the second is known: what was
+        // heard of it came with the next one.
+        let due = (sent_at + gathered.path + wait).max(left_at);
+        let added = arrived.saturating_sub(due + gathered.look_ahead);
         gathered.total.record(total);
         gathered.added.record(added);
         gathered.second.record(added);
@@ -216,15 +237,15 @@ impl Tally {
         (take(&self.up), take(&self.down), std::mem::take(&mut lock(&self.interruptions).second))
     }
 
-    /// A direction's figures. `target`: the jitter buffer's, as the bridge tells it.
-    pub(crate) fn direction(&self, road: &Road, target: Option<Duration>) -> Direction {
+    /// A direction's figures. `wait`: the jitter buffer's, as the bridge tells it.
+    pub(crate) fn direction(&self, road: &Road, wait: Option<Duration>) -> Direction {
         let gathered = lock(&road.gathered);
         let ms = |d: Duration| d.as_secs_f64() * 1e3;
         Direction {
             total: (&gathered.total).into(),
             added: (&gathered.added).into(),
             look_ahead_ms: ms(gathered.look_ahead),
-            jitter_wait_ms: target.map(ms),
+            jitter_wait_ms: wait.map(ms),
             histogram: gathered.added.buckets().map(|(edge, count)| (ms(edge), count)).collect(),
             ..gathered.counts.clone()
         }
@@ -234,5 +255,55 @@ impl Tally {
     pub(crate) fn barge_in(&self) -> BargeIn {
         let all = lock(&self.interruptions);
         BargeIn { clear: (&all.clear).into(), backlog: (&all.backlog).into(), ..all.counts.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// What is `added` to a frame of the downward recording: sent at 0 over a path of 20 ms, through the network after `left`, heard after `heard`.
+    fn added(left: &[Duration], wait: Duration, heard: Duration) -> Duration {
+        let score = Arc::new(Score::new(500, 1));
+        let tally = Tally::new(Arc::clone(&score), score, 20 * MS);
+        tally.begin();
+        let (frame, zero) = (3, tally.zero);
+        tally.sent(&tally.down, frame, zero);
+        for left in left {
+            tally.left(&tally.down, frame, zero + *left);
+        }
+        let sighting = Sighting { frame, at: zero + heard, shift: 0 };
+        tally.heard(&tally.down, Heard::Frame(sighting), wait);
+        let gathered = lock(&tally.down.gathered);
+        assert_eq!(gathered.counts.heard, 1);
+        gathered.added.percentile(1.0)
+    }
+
+    fn is_about(was: Duration, ms: f64) {
+        // A spread keeps three figures.
+        assert!((was.as_secs_f64() * 1e3 - ms).abs() <= 0.01 * ms + 0.001, "{was:?}, not {ms} ms");
+    }
+
+    #[test]
+    fn what_the_network_does_and_what_is_waited_is_not_added() {
+        // It came 3 ms later than the quickest, and went on after 1 ms.
+        is_about(added(&[23 * MS], Duration::ZERO, 24 * MS), 1.0);
+        // It had to wait for its time anyway.
+        is_about(added(&[23 * MS], 5 * MS, 26 * MS), 1.0);
+        // It came when its time was over.
+        is_about(added(&[29 * MS], 5 * MS, 30 * MS), 1.0);
+    }
+
+    #[test]
+    fn what_is_held_for_no_reason_is_added() {
+        is_about(added(&[20 * MS], 5 * MS, 45 * MS), 20.0);
+    }
+
+    #[test]
+    fn of_two_copies_the_first_counts_and_of_a_lost_packet_its_time() {
+        is_about(added(&[21 * MS, 60 * MS], Duration::ZERO, 61 * MS), 40.0);
+        is_about(added(&[], 40 * MS, 62 * MS), 2.0);
     }
 }

@@ -142,11 +142,12 @@ impl Quantiles {
 pub struct Direction {
     /// From the sender's kernel to the receiver, for the sound itself: codec look-ahead, jitter buffer and all.
     pub total: Quantiles,
-    /// `total` without the codec's look-ahead and the jitter buffer's target: what the bridge and the machine add.
+    /// What the bridge and the machine add: without the codec's look-ahead, what the simulated network delayed the frame, and what the
+    /// jitter buffer waits on purpose.
     pub added: Quantiles,
     /// How much later in its packet the sound lies than in the packet it was sent in, ms: the look-ahead of the codecs on the way.
     pub look_ahead_ms: f64,
-    /// The jitter buffer's target as the bridge tells it, mean of the measured time, ms; nothing where there is none or it does not tell.
+    /// What the jitter buffer waits beyond the quickest packet, as the bridge tells it, mean of the measured time, ms; nothing where there is none or it does not tell.
     pub jitter_wait_ms: Option<f64>,
     /// Frames of 20 ms that were sent in the measured time.
     pub sent: u64,

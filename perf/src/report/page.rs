@@ -114,8 +114,8 @@ impl Report {
 
     fn histograms(&self) -> String {
         format!(
-            "<p class=\"note\">What the bridge and the machine add: without the look-ahead of the codecs and without the jitter \
-             buffer's target.</p>\n{}",
+            "<p class=\"note\">What the bridge and the machine add: without the look-ahead of the codecs, without what the simulated \
+             network delayed and without what the jitter buffer waits on purpose.</p>\n{}",
             histogram::histograms(&self.up, &self.down)
         )
     }

@@ -85,7 +85,7 @@ impl Report {
             quantiles(f, name, &direction.total)?;
             write!(f, "    of it look-ahead {}", figure(direction.look_ahead_ms))?;
             match direction.jitter_wait_ms {
-                Some(target) => writeln!(f, ", jitter wait {}", figure(target))?,
+                Some(wait) => writeln!(f, ", jitter wait {}", figure(wait))?,
                 None => writeln!(f)?,
             }
         }

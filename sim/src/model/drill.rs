@@ -49,6 +49,8 @@ pub trait DrillObserver: Send + Sync {
     fn opened(&self, session: u64, at: Instant);
     /// A frame of the recording is handed to the kernel, or to the simulated network, at `at`; it was due at `due`.
     fn sent(&self, session: u64, frame: usize, due: Instant, at: Instant);
+    /// The frame's packet is through the simulated network and handed to the kernel at `at`. A lost one never is, a doubled one twice.
+    fn left(&self, session: u64, frame: usize, at: Instant);
     /// A packet arrived at `at` and brought these 8 kHz samples, silence for a gap before them included.
     fn heard(&self, session: u64, samples: &[i16], at: Instant);
     /// The session announced that the caller speaks, behind `frame`.
@@ -190,11 +192,17 @@ impl Drilled {
         Beat::Frame { payload, first: false }
     }
 
-    /// The frame of the last beat is being sent.
-    pub(crate) fn sent(&self, due: Instant) {
+    /// The frame of the last beat is being sent. Gives its place in the recording.
+    pub(crate) fn sent(&self, due: Instant) -> usize {
         let frames = self.course.sound.frames.len();
         let frame = (self.frame + frames - 1) % frames;
         self.course.drill.observer.sent(self.session, frame, due, Instant::now());
+        frame
+    }
+
+    /// That frame is through the network.
+    pub(crate) fn left(&self, frame: usize) {
+        self.course.drill.observer.left(self.session, frame, Instant::now());
     }
 
     pub(crate) fn hear(&self, samples: &[i16], at: Instant) {

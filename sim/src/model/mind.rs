@@ -70,10 +70,18 @@ impl Mind {
         }
     }
 
-    /// The frame of the last beat is being sent.
-    pub(crate) fn sent(&self, due: Instant) {
+    /// The frame of the last beat is being sent. Gives its place in a drill's recording.
+    pub(crate) fn sent(&self, due: Instant) -> Option<usize> {
+        match self {
+            Self::Conversation { .. } => None,
+            Self::Drill(drilled) => Some(drilled.sent(due)),
+        }
+    }
+
+    /// That frame is through the network.
+    pub(crate) fn left(&self, frame: usize) {
         if let Self::Drill(drilled) = self {
-            drilled.sent(due);
+            drilled.left(frame);
         }
     }
 

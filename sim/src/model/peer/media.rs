@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use str0m::rtp::{RtpPacket, RtpWrite, Ssrc};
 
-use super::{Peer, is_rtp};
+use super::{Peer, is_media};
 use crate::model::ear::Received;
 use crate::model::output::Beat;
 use crate::model::pacer::Frame;
@@ -15,7 +15,7 @@ const MAX_LEARNED_STREAMS: usize = 8;
 impl Peer {
     /// An offer need not name its SSRC; with one audio line every stream belongs to it.
     pub(super) fn learn_stream(&mut self, bytes: &[u8]) {
-        if !is_rtp(bytes) || (64..96).contains(&(bytes[1] & 0x7f)) {
+        if !is_media(bytes) {
             return;
         }
         let ssrc = Ssrc::from(u32::from_be_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]));
@@ -56,8 +56,9 @@ impl Peer {
                 Beat::Frame { payload, first } => {
                     let frame = self.parts.pacer.speech(due, payload, first);
                     self.flush(now);
-                    self.parts.session.sent(due);
+                    self.writing = self.parts.session.sent(due);
                     self.write(frame, due);
+                    self.writing = None;
                     let late = Instant::now().saturating_duration_since(due);
                     let mut record = self.parts.log.record();
                     record.rtp_out.packets += 1;

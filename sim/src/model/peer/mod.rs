@@ -48,10 +48,19 @@ pub(crate) struct Parts {
     pub(crate) session: Mind,
     pub(crate) ear: Ear,
     pub(crate) pacer: Pacer,
-    pub(crate) network: Network<(Vec<u8>, SocketAddr)>,
+    pub(crate) network: Network<Datagram>,
     pub(crate) impairs_everything: bool,
     pub(crate) faults: MediaFaults,
     pub(crate) log: Arc<Log>,
+}
+
+/// What the simulated network carries.
+#[derive(Debug, Clone)]
+pub(crate) struct Datagram {
+    bytes: Vec<u8>,
+    to: SocketAddr,
+    /// The place of the frame in it, in a drill's recording.
+    frame: Option<usize>,
 }
 
 pub(crate) struct Peer {
@@ -68,6 +77,8 @@ pub(crate) struct Peer {
     leaving: Option<(End, Instant)>,
     client: Option<SocketAddr>,
     sprayer: Option<Sprayer>,
+    /// The frame that is being written.
+    writing: Option<usize>,
     /// Streams of the client that str0m has been told of.
     learned: Vec<Ssrc>,
     ended: bool,
@@ -87,6 +98,7 @@ impl Peer {
             leaving: None,
             client: None,
             sprayer: None,
+            writing: None,
             learned: Vec::new(),
             ended: false,
         }
@@ -247,7 +259,9 @@ impl Peer {
         }
         if self.parts.impairs_everything || is_rtp(bytes) {
             let age = self.age(now);
-            self.parts.network.push(age, (bytes.to_vec(), to));
+            // A report may leave in the same turn as the frame, and before it.
+            let frame = self.writing.take_if(|_| is_media(bytes));
+            self.parts.network.push(age, Datagram { bytes: bytes.to_vec(), to, frame });
             self.release(now);
         } else {
             // UDP promises nothing; a full buffer is loss.
@@ -257,7 +271,10 @@ impl Peer {
 
     fn release(&mut self, now: Instant) {
         let age = self.age(now);
-        while let Some((bytes, to)) = self.parts.network.pop(age) {
+        while let Some(Datagram { bytes, to, frame }) = self.parts.network.pop(age) {
+            if let Some(frame) = frame {
+                self.parts.session.left(frame);
+            }
             let _ = self.parts.socket.send_to(&bytes, to);
         }
     }
@@ -341,6 +358,11 @@ impl Peer {
 /// RTP or RTCP by the first byte (RFC 7983).
 fn is_rtp(bytes: &[u8]) -> bool {
     bytes.len() >= 12 && (128..192).contains(&bytes[0])
+}
+
+/// RTP that is not RTCP by the second byte (RFC 5761 section 4).
+fn is_media(bytes: &[u8]) -> bool {
+    is_rtp(bytes) && !(64..96).contains(&(bytes[1] & 0x7f))
 }
 
 /// DTLS records that carry data: type 23 of DTLS 1.2, or the unified header of DTLS 1.3 (RFC 9147 section 4).

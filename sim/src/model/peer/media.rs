@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use str0m::rtp::{RtpPacket, RtpWrite, Ssrc};
 
-use super::{Peer, is_media};
+use super::{MAX_WRITTEN, Peer, is_media};
 use crate::model::ear::Received;
 use crate::model::output::Beat;
 use crate::model::pacer::Frame;
@@ -56,9 +56,12 @@ impl Peer {
                 Beat::Frame { payload, first } => {
                     let frame = self.parts.pacer.speech(due, payload, first);
                     self.flush(now);
-                    self.writing = self.parts.session.sent(due);
+                    if let Some(place) = self.parts.session.sent(due)
+                        && self.written.len() < MAX_WRITTEN
+                    {
+                        self.written.push_back((frame.sequence as u16, place));
+                    }
                     self.write(frame, due);
-                    self.writing = None;
                     let late = Instant::now().saturating_duration_since(due);
                     let mut record = self.parts.log.record();
                     record.rtp_out.packets += 1;

@@ -34,6 +34,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 const CLOSE_WITHIN: Duration = Duration::from_millis(200);
 /// Time for the last event to be acknowledged before the peer closes.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+/// Frames that str0m has taken and not sent, at most. It sends each within a turn or two.
+const MAX_WRITTEN: usize = 64;
 /// Largest datagram that is read.
 const MAX_DATAGRAM: usize = 2048;
 
@@ -77,8 +79,8 @@ pub(crate) struct Peer {
     leaving: Option<(End, Instant)>,
     client: Option<SocketAddr>,
     sprayer: Option<Sprayer>,
-    /// The frame that is being written.
-    writing: Option<usize>,
+    /// Sequence numbers and places of a drill's frames that str0m has taken and not sent yet: it sends when it is next told the time.
+    written: VecDeque<(u16, usize)>,
     /// Streams of the client that str0m has been told of.
     learned: Vec<Ssrc>,
     ended: bool,
@@ -98,7 +100,7 @@ impl Peer {
             leaving: None,
             client: None,
             sprayer: None,
-            writing: None,
+            written: VecDeque::new(),
             learned: Vec::new(),
             ended: false,
         }
@@ -259,14 +261,23 @@ impl Peer {
         }
         if self.parts.impairs_everything || is_rtp(bytes) {
             let age = self.age(now);
-            // A report may leave in the same turn as the frame, and before it.
-            let frame = self.writing.take_if(|_| is_media(bytes));
+            let frame = self.frame_in(bytes);
             self.parts.network.push(age, Datagram { bytes: bytes.to_vec(), to, frame });
             self.release(now);
         } else {
             // UDP promises nothing; a full buffer is loss.
             let _ = self.parts.socket.send_to(bytes, to);
         }
+    }
+
+    /// The place of a drill's frame in this packet.
+    fn frame_in(&mut self, bytes: &[u8]) -> Option<usize> {
+        if !is_media(bytes) {
+            return None;
+        }
+        let sequence = u16::from_be_bytes([bytes[2], bytes[3]]);
+        let at = self.written.iter().position(|(written, _)| *written == sequence)?;
+        self.written.drain(..=at).next_back().map(|(_, frame)| frame)
     }
 
     fn release(&mut self, now: Instant) {

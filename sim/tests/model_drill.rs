@@ -55,6 +55,7 @@ async fn each_frame_that_comes_through_is_told_with_the_time_it_came_out() {
     let server = ModelServer::start(ModelConfig { drill: Some(drill), network, ..ModelConfig::default() })
         .expect("the server starts");
     let client = Client::call(&server.base_url(), &[Codec::PCMU], &session()).await;
+    // Some 200 frames: in so many, some are lost and some doubled, whatever the seed.
     tokio::time::sleep(Duration::from_secs(4)).await;
     drop(server);
 

@@ -264,7 +264,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// What is `added` to a frame of the downward recording: sent at 0 over a path of 20 ms, through the network after `left`, heard after `heard`.
+    /// What is `added` to a frame of the downward recording: sent at 0 over a path of 20 ms, through the network after `left`, heard after
+    /// `heard`.
     fn added(left: &[Duration], wait: Duration, heard: Duration) -> Duration {
         let score = Arc::new(Score::new(500, 1));
         let tally = Tally::new(Arc::clone(&score), score, 20 * MS);

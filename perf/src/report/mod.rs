@@ -147,7 +147,8 @@ pub struct Direction {
     pub added: Quantiles,
     /// How much later in its packet the sound lies than in the packet it was sent in, ms: the look-ahead of the codecs on the way.
     pub look_ahead_ms: f64,
-    /// What the jitter buffer waits beyond the quickest packet, as the bridge tells it, mean of the measured time, ms; nothing where there is none or it does not tell.
+    /// What the jitter buffer waits beyond the quickest packet, as the bridge tells it, mean of the measured time, ms; nothing where there is
+    /// none or it does not tell.
     pub jitter_wait_ms: Option<f64>,
     /// Frames of 20 ms that were sent in the measured time.
     pub sent: u64,

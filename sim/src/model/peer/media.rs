@@ -56,9 +56,10 @@ impl Peer {
                 Beat::Frame { payload, first } => {
                     let frame = self.parts.pacer.speech(due, payload, first);
                     self.flush(now);
-                    if let Some(place) = self.parts.session.sent(due)
-                        && self.written.len() < MAX_WRITTEN
-                    {
+                    if let Some(place) = self.parts.session.sent(due) {
+                        if self.written.len() == MAX_WRITTEN {
+                            self.written.pop_front();
+                        }
                         self.written.push_back((frame.sequence as u16, place));
                     }
                     self.write(frame, due);

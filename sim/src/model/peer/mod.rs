@@ -34,7 +34,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 const CLOSE_WITHIN: Duration = Duration::from_millis(200);
 /// Time for the last event to be acknowledged before the peer closes.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-/// Frames that str0m has taken and not sent, at most. It sends each within a turn or two.
+/// Frames that str0m has taken and not sent, at most: it sends each within a turn or two, or never. The oldest gives way.
 const MAX_WRITTEN: usize = 64;
 /// Largest datagram that is read.
 const MAX_DATAGRAM: usize = 2048;

@@ -45,8 +45,9 @@ const FRAMES: usize = 20_000;
 const WARM_UP: Duration = Duration::from_secs(5);
 /// Calls that stand before memory is first looked at, one in so many: the first calls also pay for what all of them share.
 const FIRST_SHARE: usize = 5;
-/// How often the bridge is asked what its jitter buffers wait. Less often counts what a wait has grown by meanwhile as added, in every
-/// frame until then; more often is a load of its own: ten times a second was 3 % of what the bridge takes for ten calls.
+/// How often the bridge is asked what its jitter buffers wait. Less often counts what a wait has grown by meanwhile as added, and hides as
+/// much where it has shrunk, in every frame until then; more often is a load of its own: ten times a second was 3 % of what the bridge takes
+/// for ten calls.
 const WAITS_A_SECOND: u32 = 5;
 /// How long calls and bridge may take to end once all have hung up; and beyond that calls end by themselves.
 const SPARE: Duration = Duration::from_secs(10);
